@@ -1,0 +1,1 @@
+"""thawline: train models stacked in series on folders of images."""

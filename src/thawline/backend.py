@@ -1,0 +1,31 @@
+"""The one door to Keras: every module takes `keras` from here.
+
+Without a Keras backend the failure is one line that says what to install, wherever it happens first.
+"""
+
+import importlib
+import os
+from typing import Any
+
+from thawline.errors import MissingDependencyError
+
+__all__ = ["keras"]
+
+# TensorFlow greets on stderr with build notes that no user of thawline can act on; errors still show.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _import_keras() -> Any:
+    try:
+        return importlib.import_module("keras")
+    except ImportError as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        if (error.name or "").split(".")[0] not in (backend, "keras"):
+            raise
+        raise MissingDependencyError(
+            f"thawline trains with Keras on TensorFlow, but {error.name!r} is not installed: "
+            "run  pip install 'thawline[cpu]'  or, with an NVIDIA GPU,  pip install 'thawline[gpu]'."
+        ) from error
+
+
+keras: Any = _import_keras()

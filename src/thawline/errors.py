@@ -1,0 +1,93 @@
+"""Every error thawline raises on purpose, as one tree.
+
+    ThawlineError
+    ├── ArgumentError            an argument has a value that cannot work          (also ValueError)
+    ├── MissingDependencyError   a package is not installed                        (also ImportError)
+    ├── DataError                images or labels are not as they should be        (also ValueError)
+    │   ├── FolderNotFoundError  the folder does not exist                         (also FileNotFoundError)
+    │   ├── UnreadableImageError a file cannot be decoded
+    │   └── ImageChangedError    a file is not the one that was scanned
+    ├── JointError               two neighbours in the stack do not fit            (also ValueError)
+    ├── NothingToLearnError      no weight would be trained                        (also ValueError)
+    ├── FrozenWeightsMovedError  a weight below the thaw line changed              (also RuntimeError)
+    ├── WeightsError             pretrained weights are missing or not the ones expected (also ValueError)
+    ├── CacheError               the feature cache cannot be used                  (also RuntimeError)
+    │   └── CacheFullError       no room is left for features                      (also OSError)
+    ├── RecipeError              a recipe is not valid                             (also ValueError)
+    └── RunError                 a run folder is not what was expected             (also RuntimeError)
+
+Each message names the thing, what was expected, what came, and the next move. ``exit_code`` is what
+the command line returns: 2 when the request itself is wrong, 1 when the work found something wrong.
+"""
+
+
+class ThawlineError(Exception):
+    """The root of all errors that thawline raises on purpose."""
+
+    exit_code = 1
+
+
+class ArgumentError(ThawlineError, ValueError):
+    """An argument has a value that cannot work."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(ThawlineError, ImportError):
+    """A package that is needed for this is not installed."""
+
+    exit_code = 2
+
+
+class DataError(ThawlineError, ValueError):
+    """Images or labels are not as they should be."""
+
+
+class FolderNotFoundError(DataError, FileNotFoundError):
+    """The folder of images does not exist."""
+
+    exit_code = 2
+
+
+class UnreadableImageError(DataError):
+    """A file cannot be decoded as an image."""
+
+
+class ImageChangedError(DataError):
+    """A file is no longer the one that was scanned."""
+
+
+class JointError(ThawlineError, ValueError):
+    """Two neighbours in the stack do not fit: shape, dtype or value range."""
+
+
+class NothingToLearnError(ThawlineError, ValueError):
+    """No weight would be trained."""
+
+
+class FrozenWeightsMovedError(ThawlineError, RuntimeError):
+    """A weight below the thaw line changed during training."""
+
+
+class WeightsError(ThawlineError, ValueError):
+    """Pretrained weights are missing, or are not the ones expected."""
+
+
+class CacheError(ThawlineError, RuntimeError):
+    """The feature cache cannot be used."""
+
+
+class CacheFullError(CacheError, OSError):
+    """No room is left for features; what is stored stays."""
+
+
+class RecipeError(ThawlineError, ValueError):
+    """A recipe is not valid."""
+
+    exit_code = 2
+
+
+class RunError(ThawlineError, RuntimeError):
+    """A run folder is not what was expected."""
+
+    exit_code = 2

@@ -1,0 +1,90 @@
+"""One look for everything that takes longer than a second: what, how far, images/s, time left.
+
+On a terminal a live bar; elsewhere one plain line per finished piece of work. Always on stderr, so that
+results on stdout can be piped.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+# A bar that would be gone within this time only flickers.
+SHOW_AFTER_S = 1.0
+
+
+class Advance(Protocol):
+    """Tells a progress display that `count` more pieces are done, and optionally what to say beside it."""
+
+    def __call__(self, count: int, note: str = "") -> None: ...
+
+
+class _RateColumn(ProgressColumn):
+    """Pieces per second over the last half minute, with their unit."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "", style="progress.data.speed")
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as people write them: '0.4 s', '12.3 s', '2 min 05 s', '1 h 02 min'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def progress(description: str, total: int, *, unit: str = "images", show: bool = True) -> Iterator[Advance]:
+    """Shows how far a piece of work is, while the block runs.
+
+    Args:
+        description: what is done, like "extracting".
+        total: how many pieces there are; with 0 nothing is shown.
+        unit: the name of the pieces, plural.
+        show: False shows nothing.
+
+    Yields:
+        A function to be called with the number of pieces that were finished since the last call.
+
+    Example:
+        >>> with progress("reading", 3, show=False) as advance:
+        ...     for _ in range(3):
+        ...         advance(1)
+    """
+    if not show or total == 0:
+        yield lambda count, note="": None
+        return
+    console = Console(stderr=True)
+    started = time.monotonic()
+    if not console.is_terminal:
+        yield lambda count, note="": None
+        seconds = time.monotonic() - started
+        if seconds >= SHOW_AFTER_S:
+            rate = total / seconds
+            console.print(f"{description}: {total:,} {unit} in {format_seconds(seconds)} ({rate:,.0f} {unit}/s)")
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+    with bar:
+        task = bar.add_task(description, total=total, unit=unit, note="")
+
+        def advance(count: int, note: str = "") -> None:
+            bar.update(task, advance=count, **({"note": note} if note else {}))
+
+        yield advance
