@@ -1,0 +1,98 @@
+"""Records in the order of an epoch -> batches, read ahead by threads through Grain.
+
+The order is a pure function of (seed, epoch); which thread loads what changes nothing.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+# Grain asks for JAX's profiler at import and complains, through absl, that it is not there.
+_absl = logging.getLogger("absl")
+_absl_level = _absl.level
+_absl.setLevel(logging.ERROR)
+import grain  # noqa: E402
+
+_absl.setLevel(_absl_level)
+
+# Batches that are ready before they are asked for: enough to bridge a hiccup, few enough to stay small.
+_READ_AHEAD = 4
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that belong together with all that is known of them.
+
+    Attributes:
+        images: uint8 (n, height, width, channels), 0 to 255.
+        targets: what the model should answer, as the source's `target_spec` says; None without labels.
+        indices: int64 (n,), each image's index in its source.
+        paths: each image's file.
+        view: the view that all images show.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray | None
+    indices: np.ndarray
+    paths: tuple[Path, ...]
+    view: int
+
+
+class Records(Protocol):
+    """What batches are made of; a source is one."""
+
+    paths: tuple[Path, ...]
+    batch_size: int
+    seed: int
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int, view: int = 0) -> np.ndarray:
+        """One view of one image."""
+
+    def targets(self, indices: np.ndarray) -> np.ndarray | None:
+        """What a model should answer for these images."""
+
+
+def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> "grain.MapDataset[int]":
+    """The indices 0 to count - 1 in the order of an epoch, as a Grain data set with random access.
+
+    Example:
+        >>> list(epoch_order(3, seed=0, epoch=5, shuffle=False))
+        [0, 1, 2]
+    """
+    indices = grain.MapDataset.range(count)
+    if not shuffle:
+        return indices
+    # Grain shuffles each repetition anew; the epoch's is cut out without making those before it.
+    return indices.shuffle(seed=seed).repeat(epoch + 1)[epoch * count : (epoch + 1) * count]
+
+
+def iterate(records: Records, view: int, *, epoch: int = 0, shuffle: bool = True) -> Iterator[Batch]:
+    """The batches of one epoch, loaded ahead by as many threads as there are cores."""
+
+    def load(indices: Sequence[int]) -> Batch:
+        chosen = np.asarray(indices, np.int64)
+        return Batch(
+            images=np.stack([records.image(index, view) for index in indices]),
+            targets=records.targets(chosen),
+            indices=chosen,
+            paths=tuple(records.paths[index] for index in indices),
+            view=view,
+        )
+
+    order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)
+    return read_ahead(order.batch(records.batch_size, batch_fn=list), load)
+
+
+def read_ahead(chunks: "grain.MapDataset[Sequence[int]]", load: Callable[[Sequence[int]], Loaded]) -> Iterator[Loaded]:
+    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order."""
+    options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=_READ_AHEAD)
+    return iter(chunks.map(load).to_iter_dataset(options))
