@@ -1,1 +1,58 @@
-"""thawline: train models stacked in series on folders of images."""
+"""thawline: train models stacked in series on folders of images.
+
+The output of one model is the input of the next: a pretrained base, a head, perhaps a model that post-processes the
+head's answers. What is frozen is found, run once per image and view, and kept; what learns is trained by Keras.
+
+    import thawline as tl
+
+Names are resolved on first use, so that importing the package does not load TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# The public names, and where each one lives.
+_HOMES = {
+    "Augmentation": "thawline.data.augment",
+    "Backbone": "thawline.stack.backbones",
+    "FeatureCache": "thawline.features.cache",
+    "ImageFiles": "thawline.data.sources",
+    "ImageFolder": "thawline.data.sources",
+    "Phase": "thawline.training.phase",
+    "Stack": "thawline.facade",
+    "Stage": "thawline.stack.stage",
+    "TensorSpec": "thawline.specs",
+    "ThawlineError": "thawline.errors",
+    "backbones": "thawline.stack.backbones",
+    "errors": "thawline.errors",
+    "load": "thawline.facade",
+}
+
+__all__ = sorted(_HOMES)
+
+if TYPE_CHECKING:
+    from thawline import errors as errors
+    from thawline.data.augment import Augmentation as Augmentation
+    from thawline.data.sources import ImageFiles as ImageFiles
+    from thawline.data.sources import ImageFolder as ImageFolder
+    from thawline.facade import Stack as Stack
+    from thawline.facade import load as load
+    from thawline.features.cache import FeatureCache as FeatureCache
+    from thawline.specs import TensorSpec as TensorSpec
+    from thawline.stack import backbones as backbones
+    from thawline.stack.backbones import Backbone as Backbone
+    from thawline.stack.stage import Stage as Stage
+    from thawline.training.phase import Phase as Phase
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'thawline' has no attribute {name!r}")
+    home = import_module(_HOMES[name])
+    return home if home.__name__.endswith(f".{name}") else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

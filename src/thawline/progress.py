@@ -50,7 +50,9 @@ def format_seconds(seconds: float) -> str:
 
 
 @contextmanager
-def progress(description: str, total: int, *, unit: str = "images", show: bool = True) -> Iterator[Advance]:
+def progress(
+    description: str, total: int, *, unit: str = "images", show: bool = True, keep: bool = True
+) -> Iterator[Advance]:
     """Shows how far a piece of work is, while the block runs.
 
     Args:
@@ -58,6 +60,7 @@ def progress(description: str, total: int, *, unit: str = "images", show: bool =
         total: how many pieces there are; with 0 nothing is shown.
         unit: the name of the pieces, plural.
         show: False shows nothing.
+        keep: whether something stays to be read when the work is done.
 
     Yields:
         A function to be called with the number of pieces that were finished since the last call.
@@ -75,7 +78,7 @@ def progress(description: str, total: int, *, unit: str = "images", show: bool =
     if not console.is_terminal:
         yield lambda count, note="": None
         seconds = time.monotonic() - started
-        if seconds >= SHOW_AFTER_S:
+        if keep and seconds >= SHOW_AFTER_S:
             rate = total / seconds
             console.print(f"{description}: {total:,} {unit} in {format_seconds(seconds)} ({rate:,.0f} {unit}/s)")
         return
@@ -88,6 +91,7 @@ def progress(description: str, total: int, *, unit: str = "images", show: bool =
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
+        transient=not keep,
     )
     with bar:
         task = bar.add_task(description, total=total, unit=unit, note="")

@@ -1,0 +1,210 @@
+"""Stack: stages in series as users hold them, with one method for each thing to do."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thawline.backend import keras
+from thawline.data.sources import ImageSource
+from thawline.errors import ArgumentError
+from thawline.features.cache import FeatureCache
+from thawline.stack.series import StageSeries, load_series
+from thawline.stack.stage import Stage
+from thawline.training.answer import evaluate, predict
+from thawline.training.compiled import Compiled
+from thawline.training.fit import FitOptions, fit
+from thawline.training.phase import Phase
+
+
+class Stack(StageSeries):
+    """Models stacked in series, trained on folders of images.
+
+    Build it from stages, `compile` it as a Keras model, `fit` it. What is frozen is found and, by the default
+    strategy, run once per image and view instead of in every epoch.
+
+    Args:
+        stages: the stages in order; the first takes images.
+
+    Raises:
+        ArgumentError: no stages, a name twice, or a first stage whose image size is not known.
+        JointError: two neighbours do not fit in shape, dtype or value range.
+
+    Example:
+        >>> import keras
+        >>> base = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 3)])
+        >>> head = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, "softmax")])
+        >>> stack = Stack([Stage(base, "base", trainable=False, value_range=(0, 1)), Stage(head, "head")])
+        >>> stack.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+        >>> stack.output_spec.shape
+        (None, 5)
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        super().__init__(stages)
+        self._compiled: Compiled | None = None
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+    ) -> None:
+        """Says how to train; arguments as in `keras.Model.compile`.
+
+        `jit_compile="auto"` means False here: XLA moves the last bits of features, and the strategies would no
+        longer give equal results.
+        """
+        options = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": False if jit_compile == "auto" else jit_compile,
+        }
+        self._compiled = Compiled(keras.optimizers.get(optimizer), options)
+        self.model.compile(optimizer=self._compiled.optimizer, **options)
+
+    def fit(
+        self,
+        train: ImageSource,
+        *,
+        validation_data: ImageSource | None = None,
+        epochs: int | None = None,
+        phases: Sequence[Phase] = (),
+        strategy: str = "auto",
+        views: int | None = None,
+        cache: FeatureCache | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        callbacks: Sequence[Any] = (),
+        shuffle: bool = True,
+        verbose: int | str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Any:
+        """Trains what is not frozen.
+
+        Every image is used exactly once per epoch. With the same seed, data, weights and views all strategies give
+        the same losses, metrics and weights.
+
+        Args:
+            train: the images to learn from.
+            validation_data: images to measure on after each epoch.
+            epochs: how many epochs; 1 by default. Or give phases.
+            phases: spans of epochs with a set of learning layers each.
+            strategy: "auto" (joint when nothing is frozen, else precomputed), "joint", "precomputed" or "streamed".
+            views: distinct augmented views of each image; epoch e shows view e mod views. By default up to 4 for
+                precomputed, else one per epoch.
+            cache: where features are kept; by default the user's cache folder.
+            class_weight: weights of the loss by class number.
+            callbacks: any Keras callbacks; their model is the part that is trained.
+            shuffle: whether each epoch has an order of its own.
+            verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
+            checkpoint: a folder in which the state after each epoch is kept. The same call continues from it, when
+                it was interrupted.
+
+        Returns:
+            `keras.callbacks.History` over all epochs; `history.record` says what was planned, extracted and how long
+            it took.
+
+        Raises:
+            ArgumentError: not compiled, or an argument that cannot work.
+            JointError: images or labels do not fit the stack.
+            NothingToLearnError: everything is frozen.
+        """
+        if bool(phases) and epochs is not None:
+            raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
+        if phases and (strategy != "auto" or views is not None):
+            raise ArgumentError("With phases, strategy and views belong to each Phase.")
+        options = FitOptions(
+            cache=cache,
+            class_weight=class_weight,
+            callbacks=tuple(callbacks),
+            shuffle=shuffle,
+            verbose=verbose,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            announce=lambda message: sys.stderr.write(message + "\n"),
+        )
+        spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
+        return fit(self, self._need_compiled("fit"), train, spans, validation_data=validation_data, options=options)
+
+    def evaluate(
+        self,
+        data: ImageSource,
+        *,
+        strategy: str = "auto",
+        cache: FeatureCache | None = None,
+        return_dict: bool = False,
+        verbose: int | str = "auto",
+    ) -> Any:
+        """Loss and metrics over all images.
+
+        Args:
+            data: images with labels.
+            strategy: as in `fit`; "auto" takes features from the cache and adds those it lacks.
+            cache: where features are kept.
+            return_dict: True gives {name: value} instead of a list, as in Keras.
+            verbose: 0 is silent.
+
+        Returns:
+            A list with the loss and the metrics in the order of `compile`, or a dictionary.
+        """
+        compiled = self._need_compiled("evaluate")
+        answers = evaluate(self, compiled, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        return answers if return_dict else list(answers.values())
+
+    def predict(
+        self,
+        data: ImageSource,
+        *,
+        strategy: str = "joint",
+        cache: FeatureCache | None = None,
+        verbose: int | str = "auto",
+    ) -> np.ndarray:
+        """The last stage's answers, float32 (n, ...), in the order of the images.
+
+        Args:
+            data: images, with labels or without.
+            strategy: "joint" runs the whole stack and keeps nothing; "precomputed" uses the cache.
+            cache: where features are kept.
+            verbose: 0 is silent.
+        """
+        return predict(self, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
+
+    def _need_compiled(self, method: str) -> Compiled:
+        if self._compiled is None:
+            raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
+        return self._compiled
+
+
+def load(path: str | os.PathLike[str]) -> Stack:
+    """A stack as `Stack.save` left it: stages, weights, class names and, when it was compiled, the optimizer.
+
+    The file is read in Keras' safe mode: nothing in it is executed.
+
+    Raises:
+        ArgumentError: there is no such file, or thawline did not save it.
+
+    Example:
+        >>> stack = load("flowers.keras")  # doctest: +SKIP
+    """
+    stages, class_names, model = load_series(path)
+    stack = Stack(stages)
+    stack.class_names = class_names
+    if model.compiled:
+        config = keras.saving.deserialize_keras_object(model.get_compile_config())
+        optimizer = model.optimizer
+        stack.compile(**{**config, "optimizer": optimizer})
+        if optimizer.built and stack._compiled is not None:
+            stack._compiled.optimized = tuple(id(variable) for variable in stack.model.trainable_variables)
+    return stack

@@ -1,0 +1,77 @@
+"""Run the prefix for what the cache lacks; nothing else."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+
+from thawline.data.batches import read_ahead
+from thawline.data.sources import ImageSource
+from thawline.features.cache import FeatureSet
+from thawline.features.engines import ENGINE_BATCH, Engine
+from thawline.features.fingerprint import row_key
+from thawline.progress import progress
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extraction did.
+
+    Attributes:
+        total: views of images that were asked for.
+        extracted: how many of them had to be computed.
+        seconds: how long that took.
+    """
+
+    total: int
+    extracted: int
+    seconds: float
+
+
+def extract(
+    source: ImageSource,
+    views: int,
+    engine: Engine,
+    features: FeatureSet,
+    *,
+    description: str = "extracting",
+    show_progress: bool = True,
+) -> Extraction:
+    """Computes and stores the features that the cache lacks, batch by batch.
+
+    Decoding and augmentation run in threads ahead of the engine. Interrupted at any time, what is stored stays, and
+    the next call goes on from there.
+
+    Args:
+        source: the images.
+        views: how many views of each image are wanted.
+        engine: who runs the prefix.
+        features: where the features are kept.
+
+    Raises:
+        CacheFullError: no room is left.
+        UnreadableImageError: an image cannot be decoded.
+    """
+    started = time.perf_counter()
+    digests = source.content_digests(show_progress=show_progress)
+    wanted = [(index, view) for index in range(len(source)) for view in range(views)]
+    keys = [row_key(digests[index], view) for index, view in wanted]
+    lacking = _first_of_each(keys, features.missing(keys))
+    chunks = grain.MapDataset.source(lacking).batch(ENGINE_BATCH, batch_fn=list)
+
+    def load(positions: Sequence[int]) -> tuple[list[bytes], np.ndarray]:
+        images = [source.image(*wanted[position]) for position in positions]
+        return [keys[position] for position in positions], np.stack(images)
+
+    with progress(description, len(lacking), show=show_progress) as advance:
+        for chunk_keys, images in read_ahead(chunks, load) if lacking else ():
+            features.write(chunk_keys, engine.run(images))
+            advance(len(images))
+    return Extraction(len(wanted), len(lacking), time.perf_counter() - started)
+
+
+def _first_of_each(keys: list[bytes], positions: list[int]) -> list[int]:
+    """Positions without those whose key came before: two equal files have the same features."""
+    return list({keys[position]: position for position in reversed(positions)}.values())[::-1]

@@ -1,0 +1,129 @@
+"""What features depend on, as digests: if two are equal, so are the features.
+
+A set of features is identified by the frozen graph with its weights, the decoding, the augmentation with its seed, and
+the numeric profile; a row inside the set by the content of the image's file and the view. Names do not count:
+neither those of files, nor the numbers Keras gives to layers.
+"""
+
+import inspect
+import json
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from thawline.backend import keras
+from thawline.data.sources import ImageSource
+from thawline.stack.cut import Cut
+
+# Entries of a layer's configuration that change between runs without changing its answers.
+_UNIMPORTANT = ("name", "trainable", "build_config", "registered_name")
+
+
+def digest_weights(weights: list[Any]) -> str:
+    """BLAKE3 over the values of Keras variables in their order, as 64 hexadecimal digits."""
+    digest = blake3()
+    for weight in weights:
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        digest.update(f"{values.dtype}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def describe_prefix(cut: Cut) -> dict[str, Any]:
+    """The graph below the line and its weights, so that equal graphs have equal descriptions.
+
+    Layers are described by class, configuration and the positions of what they take; layers that do not come with
+    Keras also by their source code.
+    """
+    positions = {id(tensor): index for index, tensor in enumerate(cut.inputs)}
+    calls = []
+    for node in cut.below:
+        takes = [positions[id(tensor)] for tensor in node.inputs]
+        calls.append([_describe_layer(node), takes])
+        for tensor in node.outputs:
+            positions[id(tensor)] = len(positions)
+    return {
+        "inputs": [[str(tensor.dtype), list(tensor.shape)] for tensor in cut.inputs],
+        "calls": blake3(_canonical(calls)).hexdigest(),
+        "crossing": [[spec.dtype, list(spec.shape)] for spec in cut.crossing],
+        "weights": digest_weights(cut.prefix.weights),
+    }
+
+
+def numeric_profile() -> dict[str, str]:
+    """Versions and switches that move the last bits of a convolution."""
+    backend = keras.backend.backend()
+    return {
+        "keras": keras.__version__,
+        "backend": f"{backend} {_backend_version(backend)}",
+        "processor": platform.machine(),
+        "precision": keras.config.dtype_policy().name,
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+        "deterministic": os.environ.get("TF_DETERMINISTIC_OPS", "0"),
+    }
+
+
+def describe_features(prefix: dict[str, Any], source: ImageSource, engine: dict[str, Any]) -> dict[str, Any]:
+    """Everything that the features of a source depend on besides the image and the view.
+
+    Args:
+        prefix: the graph below the line, from `describe_prefix`.
+        source: decoding, augmentation and seed are taken from it.
+        engine: who computes the features, as the engine describes itself.
+    """
+    augmentation = None
+    if source.augmentation is not None:
+        augmentation = {"seed": source.seed, **source.augmentation.identity()}
+    return {
+        "prefix": prefix,
+        "decoding": source.decoding.identity(),
+        "augmentation": augmentation,
+        "engine": engine,
+        "profile": numeric_profile(),
+    }
+
+
+def digest_description(description: dict[str, Any]) -> bytes:
+    """The 16 bytes that stand for a description."""
+    return blake3(_canonical(description)).digest(length=16)
+
+
+def row_key(image_digest: bytes, view: int) -> bytes:
+    """The 36 bytes that stand for one view of one image."""
+    return image_digest + view.to_bytes(4, "big")
+
+
+def _describe_layer(node: Any) -> Any:
+    """Class, configuration and plain arguments of one call."""
+    kind = type(node.layer)
+    config = node.layer.get_config() if hasattr(node.layer, "get_config") else vars(node.layer)
+    plain = [leaf for leaf in keras.tree.flatten(node.arguments) if not isinstance(leaf, keras.KerasTensor)]
+    source = "" if kind.__module__.startswith("keras.") else inspect.getsource(kind)
+    return [kind.__module__, kind.__qualname__, _without_names(config), [repr(leaf) for leaf in plain], source]
+
+
+def _without_names(config: Any) -> Any:
+    """A configuration without names and other entries that change nothing."""
+    if isinstance(config, dict):
+        return {key: _without_names(value) for key, value in config.items() if key not in _UNIMPORTANT}
+    if isinstance(config, list | tuple):
+        return [_without_names(value) for value in config]
+    return config
+
+
+def _canonical(value: Any) -> bytes:
+    """JSON with sorted keys; what JSON does not know is written as Python would."""
+    return json.dumps(value, sort_keys=True, default=repr).encode()
+
+
+def _backend_version(backend: str) -> str:
+    for package in (backend, f"{backend}-cpu", f"{backend}_cpu"):
+        try:
+            return version(package)
+        except ImportError:
+            continue
+    return "unknown"

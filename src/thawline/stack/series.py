@@ -1,0 +1,232 @@
+"""StageSeries: stages in series, joined to one Keras model.
+
+Joints are checked when the series is built. Pixels come in as 0 to 255; where the first stage wants another range,
+the series scales them, so that the saved model takes pixels, too.
+"""
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from thawline.backend import keras
+from thawline.errors import ArgumentError, JointError, ThawlineError
+from thawline.files import replacing
+from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, format_range, range_mismatch, shape_mismatch
+from thawline.stack.cut import Cut, find_cut
+from thawline.stack.stage import Stage
+
+# The entry in a .keras file (a zip archive) that says which layers are the stages. Keras passes over it.
+_ENTRY = "thawline.json"
+_ENTRY_VERSION = 1
+
+
+class StageSeries:
+    """Stages in series: what is trained, without how.
+
+    Attributes:
+        stages: the stages in order.
+        model: the joined `keras.Model`, which shares the stages' weights. It takes pixels from 0 to 255.
+        class_names: what the outputs stand for, once the stack was trained on named classes.
+
+    Raises:
+        ArgumentError: no stages, a name twice, or a first stage whose input size is not known.
+        JointError: two neighbours do not fit in shape, dtype or value range.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = tuple(stages)
+        self.class_names: tuple[str, ...] = ()
+        _check_names(self.stages)
+        self.model = _join(self.stages)
+
+    @property
+    def input_spec(self) -> TensorSpec:
+        """What the stack takes: pixels from 0 to 255 where it scales them itself, else any values."""
+        scaled = self.stages[0].value_range is not None
+        return TensorSpec(tuple(self.model.inputs[0].shape), "float32", PIXELS if scaled else None)
+
+    @property
+    def output_spec(self) -> TensorSpec:
+        """What the stack gives."""
+        tensor = self.model.outputs[0]
+        return TensorSpec(tuple(tensor.shape), str(tensor.dtype), self.stages[-1].output_range)
+
+    def cut(self) -> Cut:
+        """The thaw line for the layers as they are frozen now."""
+        return find_cut(self.model)
+
+    def check_input(self, given: TensorSpec) -> None:
+        """Raises JointError when images of this kind cannot go into the first stage."""
+        wanted = self.input_spec
+        problem = shape_mismatch(given, wanted) or dtype_mismatch(given, wanted) or range_mismatch(given, wanted)
+        if problem is None:
+            return
+        height, width, channels = (given.shape + (None,) * 4)[1:4]
+        advice = f"Give the images image_size={wanted.shape[1:3]}"
+        if channels != wanted.shape[-1]:
+            advice = f"Read the images with color_mode={'rgb' if wanted.shape[-1] == 3 else 'grayscale'!r}"
+        raise JointError(
+            f"Stage {self.stages[0].name!r} expects {wanted}, but the images are {given}: {problem}. "
+            f"{advice}, or build the stage for ({height}, {width}, {channels})."
+        )
+
+    def check_targets(self, wanted: TensorSpec | None, class_count: int) -> None:
+        """Raises JointError when the last stage's answers and the labels cannot belong together."""
+        if wanted is None:
+            raise JointError("The images have no labels, but training and evaluation compare answers with labels.")
+        given, name = self.output_spec, self.stages[-1].name
+        if len(given.shape) > 2 and len(self.model.outputs) == 1:
+            raise JointError(
+                f"Stage {name!r} gives {given}, a map, but one answer per image is expected: {class_count} values. "
+                "Put GlobalAveragePooling2D() or Flatten() into the stage."
+            )
+        # Class numbers say how wide the answer must be only together with the class count.
+        width = wanted.shape[-1] if len(wanted.shape) == 2 else class_count
+        if given.shape[-1] is not None and given.shape[-1] != width:
+            raise JointError(
+                f"Stage {name!r} gives {given.shape[-1]} values per image, but the images have {class_count} classes "
+                f"and want {width}. Build the last layer with {width} units."
+            )
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Prints the stages with shapes and weights, and the thaw line among them."""
+        print_fn("\n".join(_summary_lines(self)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Saves stages, weights, optimizer and class names as one `.keras` file, whole or not at all.
+
+        Plain Keras reads the file as well: `keras.saving.load_model` gives the joined model.
+        """
+        target = Path(path)
+        if target.suffix != ".keras":
+            raise ArgumentError(f"A stack is saved as a .keras file; got {str(path)!r}.")
+        entry = {
+            "version": _ENTRY_VERSION,
+            "class_names": list(self.class_names),
+            "stages": [
+                {"name": stage.name, "layer": stage.model.name, "value_range": stage.value_range}
+                for stage in self.stages
+            ],
+        }
+        with replacing(target) as temporary:
+            self.model.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(_ENTRY, json.dumps(entry))
+
+
+def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], tuple[str, ...], Any]:
+    """Stages, class names and joined Keras model of a saved stack. Nothing in the file is executed.
+
+    Raises:
+        ArgumentError: there is no such file, or thawline did not save it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = json.loads(archive.read(_ENTRY))
+    except FileNotFoundError:
+        raise ArgumentError(f"No file {str(path)!r}. Check the path.") from None
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError):
+        raise ArgumentError(
+            f"{str(path)!r} was not saved by Stack.save. For a plain Keras model build the stack anew: "
+            "Stack([Stage(keras.saving.load_model(path), name='base'), ...])."
+        ) from None
+    if entry["version"] != _ENTRY_VERSION:
+        raise ArgumentError(
+            f"{str(path)!r} has version {entry['version']} of the stack's entry; this thawline reads "
+            f"{_ENTRY_VERSION}. Install the thawline that saved it."
+        )
+    model = keras.saving.load_model(path, safe_mode=True)
+    stages = [
+        Stage(model.get_layer(item["layer"]), item["name"], value_range=item["value_range"]) for item in entry["stages"]
+    ]
+    return stages, tuple(entry["class_names"]), model
+
+
+def _check_names(stages: tuple[Stage, ...]) -> None:
+    if not stages:
+        raise ArgumentError("A stack needs at least one stage.")
+    for kind, names in (("stages", [s.name for s in stages]), ("models", [s.model.name for s in stages])):
+        for name in names:
+            if names.count(name) > 1:
+                raise ArgumentError(f"Two {kind} are called {name!r}; give each its own name=.")
+
+
+def _join(stages: tuple[Stage, ...]) -> Any:
+    """The joined model, or a JointError that names the two that do not fit."""
+    first = stages[0]
+    spec = first.input_spec
+    if spec is None or any(size is None for size in spec.shape[1:]):
+        shape = "nothing of its input" if spec is None else str(spec.shape)
+        raise ArgumentError(
+            f"The first stage must know the size of its images, but {first.name!r} says {shape}. "
+            "Build it with input_shape=(height, width, channels) or keras.Input."
+        )
+    inputs = keras.Input(spec.shape[1:], name="images")
+    tensor = inputs
+    if first.value_range not in (None, PIXELS):
+        tensor = _scaling(first.value_range)(tensor)
+    given, giver = TensorSpec(spec.shape, "float32", first.value_range), "images"
+    for stage in stages:
+        _check_joint(giver, given, stage)
+        try:
+            tensor = stage.model(tensor)
+        except ThawlineError:
+            raise
+        except Exception as error:
+            raise JointError(
+                f"Stage {stage.name!r} does not take what {giver!r} gives, {given}: {str(error).splitlines()[0]}"
+            ) from error
+        outputs = keras.tree.flatten(tensor)
+        given = TensorSpec(tuple(outputs[0].shape), str(outputs[0].dtype), stage.output_range)
+        giver = stage.name
+    return keras.Model(inputs, tensor, name="stack")
+
+
+def _scaling(value_range: tuple[float, float]) -> Any:
+    """A layer that maps pixels, 0 to 255, onto the range."""
+    low, high = value_range
+    return keras.layers.Rescaling((high - low) / (PIXELS[1] - PIXELS[0]), low, name="pixels_to_value_range")
+
+
+def _check_joint(giver: str, given: TensorSpec, stage: Stage) -> None:
+    wanted = stage.input_spec or TensorSpec(given.shape, given.dtype, stage.value_range)
+    shape_problem = shape_mismatch(given, wanted)
+    problem = shape_problem or dtype_mismatch(given, wanted) or range_mismatch(given, wanted)
+    if problem is None:
+        return
+    message = f"Stage {stage.name!r} expects {wanted}, but {giver!r} gives {given}: {problem}."
+    raise JointError(f"{message} {_advice(giver, given, stage, wanted, bool(shape_problem))}")
+
+
+def _advice(giver: str, given: TensorSpec, stage: Stage, wanted: TensorSpec, is_shape: bool) -> str:
+    if not is_shape:
+        return f"Put a layer between them that gives {wanted}, or build {stage.name!r} for {given}."
+    if len(given.shape) == 4 and len(wanted.shape) == 2:
+        channels = given.shape[-1]
+        flat = None if None in given.shape[1:] else math.prod(size or 0 for size in given.shape[1:])
+        for width, layer in ((channels, "GlobalAveragePooling2D()"), (flat, "Flatten()")):
+            if width == wanted.shape[-1]:
+                return f"Put {layer}, which has no weights, at the end of {giver!r}."
+    return f"Use a {giver!r} that gives {wanted.shape[1:]} per image, or build {stage.name!r} for {given.shape[1:]}."
+
+
+def _summary_lines(series: StageSeries) -> Iterable[str]:
+    """One line per stage, with the thaw line above the first stage that learns."""
+    yield f"Stack of {len(series.stages)} stages, takes {series.input_spec}"
+    line_is_drawn = False
+    for stage in series.stages:
+        if not stage.is_frozen and not line_is_drawn:
+            crossing = ", ".join(map(str, series.cut().crossing))
+            yield f"  ---- thaw line: {crossing} cross; below it everything is frozen ----"
+            line_is_drawn = True
+        weights = stage.model.count_params()
+        learning = sum(math.prod(variable.shape) for variable in stage.model.trainable_variables)
+        wants = "" if stage.value_range is None else f", wants {format_range(stage.value_range)}"
+        gives = getattr(stage.model, "output_shape", "?")
+        yield f"  {stage.name:<16} gives {gives!s:<24} {weights:>12,} weights, {learning:,} learn{wants}"
+    if not line_is_drawn:
+        yield "  ---- everything is frozen: nothing would learn ----"

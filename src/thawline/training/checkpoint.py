@@ -1,0 +1,82 @@
+"""The state of a training after its last epoch, in one file, so that the same training can go on from there."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thawline.backend import keras
+from thawline.errors import RunError
+from thawline.files import replacing
+
+_FILE = "last.npz"
+
+
+class Checkpoint:
+    """Keeps what a training needs to go on: variables that learned, optimizer, history.
+
+    Args:
+        folder: where the file `last.npz` lies; arrays and JSON, no pickle.
+        identity: what makes this training this one; a state of another is refused.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self._path = folder / _FILE
+        # Through JSON once, so that what is compared is what a file gives back.
+        self._identity = json.loads(json.dumps(identity))
+
+    def save(self, progress: dict[str, Any], variables: dict[str, Any]) -> None:
+        """Writes the state, whole or not at all.
+
+        Args:
+            progress: plain values: where the training is, and its history.
+            variables: Keras variables by a name that is the same in the next process.
+        """
+        note = json.dumps({"identity": self._identity, "progress": progress})
+        arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in variables.items()}
+        with replacing(self._path) as temporary:
+            np.savez(temporary, allow_pickle=False, note=np.array(note), **arrays)
+
+    def load(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """The progress and the arrays of the last save, or None when there is none.
+
+        Raises:
+            RunError: the file belongs to another training, or is damaged.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            with np.load(self._path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            note = json.loads(str(arrays.pop("note")))
+            stored, progress = note["identity"], note["progress"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"The checkpoint {str(self._path)!r} is damaged: {error}. Delete it to start anew."
+            ) from error
+        different = [key for key in self._identity.keys() | stored.keys() if self._identity.get(key) != stored.get(key)]
+        if different:
+            changes = "; ".join(
+                f"{key} was {stored.get(key)}, is {self._identity.get(key)}" for key in sorted(different)
+            )
+            raise RunError(
+                f"The checkpoint {str(self._path)!r} belongs to another training: {changes}. "
+                "Give this one another folder, or delete the checkpoint to start anew."
+            )
+        return progress, arrays
+
+
+def restore(variables: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Sets variables to what a checkpoint holds for them.
+
+    Raises:
+        RunError: a variable is missing in the checkpoint, or has another shape.
+    """
+    for name, variable in variables.items():
+        array = arrays.get(name)
+        if array is None or array.shape != tuple(variable.shape):
+            came = "is missing" if array is None else f"has shape {array.shape}, not {tuple(variable.shape)}"
+            raise RunError(f"Variable {variable.path} {came} in the checkpoint. Delete the checkpoint to start anew.")
+        variable.assign(array)

@@ -1,0 +1,300 @@
+"""Walk the phases; each is one Keras `fit` on the part above the thaw line."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from thawline.backend import keras
+from thawline.data.sources import ImageSource
+from thawline.errors import ArgumentError, FrozenWeightsMovedError
+from thawline.features.cache import FeatureCache
+from thawline.features.fingerprint import digest_weights
+from thawline.stack.series import StageSeries
+from thawline.training.checkpoint import Checkpoint
+from thawline.training.compiled import Compiled
+from thawline.training.display import EpochDisplay
+from thawline.training.feeding import Guard, batch_count, keras_batches, make_strategy
+from thawline.training.phase import Phase, freeze_and_thaw
+from thawline.training.planner import Plan, choose_plan
+from thawline.training.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a whole `fit` shares, whatever the phase."""
+
+    cache: FeatureCache | None = None
+    class_weight: Mapping[int, float] | None = None
+    callbacks: Sequence[Any] = ()
+    shuffle: bool = True
+    verbose: int | str = "auto"
+    checkpoint: Path | None = None
+    announce: Callable[[str], Any] | None = None
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether progress is shown at all."""
+        return self.verbose != 0
+
+
+@dataclass
+class FitRecord:
+    """What a `fit` did, beside the curves.
+
+    Attributes:
+        plans: the plan of each phase.
+        extractions: what each extraction did: total, extracted, seconds.
+        train_s: seconds in Keras' `fit`, validation included.
+        resumed_epochs: epochs that an earlier, interrupted run had finished.
+    """
+
+    plans: list[Plan] = field(default_factory=list)
+    extractions: list[dict[str, Any]] = field(default_factory=list)
+    train_s: float = 0.0
+    resumed_epochs: int = 0
+
+
+def fit(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    *,
+    validation_data: ImageSource | None,
+    options: FitOptions,
+) -> Any:
+    """Trains the series; see `thawline.Stack.fit` for arguments and errors.
+
+    Returns:
+        A `keras.callbacks.History` over all phases; its `record` is a FitRecord.
+    """
+    for source in (train, validation_data):
+        if source is not None:
+            series.check_input(source.spec)
+            series.check_targets(source.target_spec, len(source.class_names))
+    _check_same_classes(train, validation_data)
+    history = keras.callbacks.History()
+    history.on_train_begin()
+    history.record = FitRecord()
+    run = _Run(series, compiled, train, validation_data, phases, options, history)
+    run.resume()
+    for number in range(len(phases)):
+        run.run_phase(number)
+    series.class_names = train.class_names
+    return history
+
+
+class _Run:
+    """One call of `fit`: phases one after the other, over epochs that count on."""
+
+    def __init__(
+        self,
+        series: StageSeries,
+        compiled: Compiled,
+        train: ImageSource,
+        validation: ImageSource | None,
+        phases: Sequence[Phase],
+        options: FitOptions,
+        history: Any,
+    ) -> None:
+        self._series = series
+        self._compiled = compiled
+        self._train = train
+        self._validation = validation
+        self._phases = phases
+        self._options = options
+        self._history = history
+        self._arrays: dict[str, np.ndarray] = {}
+        # Variables that may have changed since the beginning, in any phase.
+        self._learned: set[int] = set()
+        self._phase = 0
+        self._done = 0
+        self._resumed_phase = -1
+        self._checkpoint: Checkpoint | None = None
+        if options.checkpoint is not None:
+            self._checkpoint = Checkpoint(options.checkpoint, _identity(series, train, validation, phases, options))
+
+    def resume(self) -> None:
+        """Goes back to where an interrupted run of the same training was."""
+        state = self._checkpoint.load() if self._checkpoint else None
+        if state is None:
+            return
+        progress, self._arrays = state
+        self._done = progress["epochs_done"]
+        self._resumed_phase = progress["phase"]
+        self._history.epoch = list(range(self._done))
+        self._history.history.update(progress["history"])
+        self._history.record.resumed_epochs = self._done
+        self._say(f"continuing after epoch {self._done}")
+
+    def run_phase(self, number: int) -> None:
+        """Cuts, prepares and fits one phase, unless it is done already."""
+        phase = self._phases[number]
+        first = sum(earlier.epochs for earlier in self._phases[:number])
+        last = first + phase.epochs
+        if phase.patterns:
+            freeze_and_thaw(self._series, phase.patterns)
+        cut = self._series.cut()
+        self._learned.update(id(variable) for variable in cut.suffix.variables)
+        optimizer = _optimizer(self._compiled, phase, self._series)
+        if number == self._resumed_phase:
+            restore(self._state_variables(optimizer), self._arrays)
+        if number < self._resumed_phase or self._done >= last:
+            return
+        self._phase = number
+        plan = choose_plan(
+            cut,
+            is_augmented=self._train.augmentation is not None,
+            epochs=phase.epochs,
+            strategy=phase.strategy,
+            views=phase.views,
+        )
+        self._say(f"plan: {plan}")
+        self._history.record.plans.append(plan)
+        strategy = make_strategy(plan.strategy, cut, self._train.batch_size, self._options.cache)
+        self._prepare(strategy, self._train, plan.views, "training images")
+        if self._validation is not None:
+            self._prepare(strategy, self._validation, 1, "validation images")
+        before = digest_weights(cut.prefix.weights)
+        self._fit_keras(strategy, plan, optimizer, max(first, self._done), last)
+        if digest_weights(cut.prefix.weights) != before:
+            raise FrozenWeightsMovedError(
+                f"A frozen weight of stack {[stage.name for stage in self._series.stages]} changed in phase "
+                f"{number + 1}. Something besides thawline assigns to it: look for callbacks that set weights."
+            )
+
+    def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
+        done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
+        if done:
+            self._history.record.extractions.append({"images": description, **done})
+            self._say(f"{done['extracted']:,} of {done['total']:,} extracted ({description})")
+
+    def _fit_keras(self, strategy: Strategy, plan: Plan, optimizer: Any, first: int, last: int) -> None:
+        """One `keras.Model.fit` over the epochs from first (counted from 0) up to last."""
+        model, train, validation, options = strategy.model, self._train, self._validation, self._options
+        for trained in (model, self._series.model):
+            trained.compile(optimizer=optimizer, **self._compiled.options)
+        guard = Guard()
+        feed = guard.watch(
+            keras_batches(strategy, train, range(first, last), plan.views, options.shuffle, options.class_weight)
+        )
+        held = None
+        if validation is not None:
+            held = guard.watch(keras_batches(strategy, validation, range(first, last), 1, False, None))
+        callbacks: list[Any] = [*options.callbacks, _Recorder(self, optimizer)]
+        display = EpochDisplay(len(train), train.batch_size, last)
+        if options.verbose in ("auto", 1):
+            callbacks.append(display)
+        started = time.perf_counter()
+        try:
+            with guard:
+                model.fit(
+                    feed,
+                    initial_epoch=first,
+                    epochs=last,
+                    steps_per_epoch=batch_count(train),
+                    validation_data=held,
+                    validation_steps=None if validation is None else batch_count(validation),
+                    callbacks=callbacks,
+                    verbose=2 if options.verbose == 2 else 0,
+                )
+        finally:
+            display.close()
+            self._history.record.train_s += time.perf_counter() - started
+
+    def after_epoch(self, epoch: int, logs: dict[str, Any], optimizer: Any) -> None:
+        """Notes an epoch's figures, and keeps the state where asked to."""
+        self._history.on_epoch_end(epoch, {name: float(value) for name, value in logs.items()})
+        self._done = epoch + 1
+        if self._checkpoint is not None:
+            progress = {"phase": self._phase, "epochs_done": self._done, "history": self._history.history}
+            self._checkpoint.save(progress, self._state_variables(optimizer))
+
+    def _state_variables(self, optimizer: Any) -> dict[str, Any]:
+        """The variables that may have changed since the beginning, by names that hold in the next process."""
+        changed = {
+            f"stack/{index}": variable
+            for index, variable in enumerate(self._series.model.variables)
+            if id(variable) in self._learned
+        }
+        return changed | {f"optimizer/{index}": variable for index, variable in enumerate(optimizer.variables)}
+
+    def _say(self, message: str) -> None:
+        if self._options.announce is not None and self._options.shows_progress:
+            self._options.announce(message)
+
+
+class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the run that an epoch ended."""
+
+    def __init__(self, run: _Run, optimizer: Any) -> None:
+        super().__init__()
+        self._run = run
+        self._optimizer = optimizer
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._run.after_epoch(epoch, dict(logs or {}), self._optimizer)
+
+
+def _optimizer(compiled: Compiled, phase: Phase, series: StageSeries) -> Any:
+    """The phase's optimizer, built for the weights that learn in the order in which the stack saves them."""
+    variables = series.model.trainable_variables
+    wanted = tuple(id(variable) for variable in variables)
+    optimizer = compiled.optimizer
+    if phase.optimizer is not None:
+        optimizer = keras.optimizers.get(phase.optimizer)
+    elif compiled.optimized not in ((), wanted):
+        # An optimizer belongs to the weights it was built for.
+        optimizer = type(optimizer).from_config(optimizer.get_config())
+    if phase.learning_rate is not None:
+        optimizer.learning_rate = phase.learning_rate
+    if not optimizer.built:
+        optimizer.build(variables)
+    compiled.optimizer, compiled.optimized = optimizer, wanted
+    return optimizer
+
+
+def _check_same_classes(train: ImageSource, validation: ImageSource | None) -> None:
+    if validation is not None and validation.class_names != train.class_names:
+        raise ArgumentError(
+            f"Training has the classes {', '.join(train.class_names)}, validation {', '.join(validation.class_names)}. "
+            "Both need the same in the same order: give classes= to the second source."
+        )
+
+
+def _identity(
+    series: StageSeries,
+    train: ImageSource,
+    validation: ImageSource | None,
+    phases: Sequence[Phase],
+    options: FitOptions,
+) -> dict[str, Any]:
+    """What makes a training this one: a checkpoint of another must not be continued."""
+    return {
+        "stages": [[stage.name, stage.model.count_params()] for stage in series.stages],
+        "phases": [
+            [phase.patterns, phase.epochs, phase.learning_rate, phase.strategy, phase.views] for phase in phases
+        ],
+        "training images": _describe_source(train),
+        "validation images": None if validation is None else _describe_source(validation),
+        "shuffle": options.shuffle,
+        "class_weight": None if options.class_weight is None else sorted(options.class_weight.items()),
+    }
+
+
+def _describe_source(source: ImageSource) -> dict[str, Any]:
+    content = blake3(b"".join(source.content_digests()))
+    if source.labels is not None:
+        content.update(source.labels.tobytes())
+    return {
+        "images": content.hexdigest(),
+        "decoding": source.decoding.identity(),
+        "augmentation": None if source.augmentation is None else source.augmentation.identity(),
+        "seed": source.seed,
+        "batch_size": source.batch_size,
+    }

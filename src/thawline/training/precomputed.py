@@ -1,0 +1,62 @@
+"""precomputed: the prefix ran once per image and view; its features come from the cache."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from thawline.data.batches import epoch_order, read_ahead
+from thawline.data.sources import ImageSource
+from thawline.features.cache import FeatureCache, FeatureSet
+from thawline.features.engines import make_engine
+from thawline.features.extract import extract
+from thawline.features.fingerprint import describe_features, describe_prefix, row_key
+from thawline.stack.cut import Cut
+from thawline.training.strategy import Feed, unwrap
+
+
+class Precomputed:
+    """Feeds features that were computed before training.
+
+    Args:
+        cut: the thaw line.
+        cache: where features are kept.
+        engine: the name of the engine that computes what the cache lacks.
+    """
+
+    def __init__(self, cut: Cut, cache: FeatureCache, engine: str = "keras") -> None:
+        self.model = cut.suffix
+        self._cut = cut
+        self._cache = cache
+        self._engine = make_engine(engine, cut.prefix)
+        self._prefix = describe_prefix(cut)
+
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
+        """Computes the features that the cache lacks, for all views."""
+        done = extract(
+            source,
+            views,
+            self._engine,
+            self._features(source),
+            description=f"extracting {description}",
+            show_progress=show_progress,
+        )
+        return asdict(done)
+
+    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
+        """The features of one epoch, read ahead from the cache."""
+        features = self._features(source)
+        digests = source.content_digests()
+
+        def load(indices: Sequence[int]) -> Feed:
+            chosen = np.asarray(indices, np.int64)
+            rows = features.read([row_key(digests[index], view) for index in indices])
+            return Feed(unwrap(rows), source.targets(chosen), chosen)
+
+        order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
+        yield from read_ahead(order.batch(source.batch_size, batch_fn=list), load)
+
+    def _features(self, source: ImageSource) -> FeatureSet:
+        description = describe_features(self._prefix, source, self._engine.describe())
+        return self._cache.features(description, self._cut.crossing)

@@ -1,0 +1,46 @@
+"""The contract of the strategies: how the learning part gets its inputs.
+
+A strategy has a Keras model to fit and gives that model's inputs for every batch. Which images are in a batch, in
+which order and view, is the same for all of them, so that all of them train the same.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from thawline.data.sources import ImageSource
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One batch as the strategy's model takes it.
+
+    Attributes:
+        inputs: an array, or a tuple of arrays where several tensors cross the line.
+        targets: as the source's `target_spec` says; None without labels.
+        indices: int64 (n,), the images' indices in their source.
+    """
+
+    inputs: Any
+    targets: np.ndarray | None
+    indices: np.ndarray
+
+
+class Strategy(Protocol):
+    """What every strategy can do."""
+
+    model: Any
+    """The Keras model that is fitted; it shares the stack's weights."""
+
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
+        """Does what has to be done once before training on a source; says what that was, in plain numbers."""
+
+    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
+        """The batches of one epoch; every image once, the last batch as short as it is."""
+
+
+def unwrap(tensors: list[np.ndarray]) -> Any:
+    """A single crossing tensor as an array, several as a tuple: as Keras takes a model's inputs from a generator."""
+    return tensors[0] if len(tensors) == 1 else tuple(tensors)
