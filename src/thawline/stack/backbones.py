@@ -1,0 +1,318 @@
+"""Backbones by name, each with the image size and the value range it was made for.
+
+`names` lists them, `find` describes one as a `Backbone`, `build` makes it a Keras model without its
+classifier. They are the models of `keras.applications` by their Keras names, and `efficientnet_lite0`.
+
+Pretrained models expect pixels prepared as they were in training, in one of four ways. Some take [0, 255] and
+prepare inside. Some take [-1, 1]. Two older ways work channel by channel and no single value range says what
+they want; `build` puts those steps in front as layers, so that the model takes [0, 255] and is saved and
+exported with them. So in all cases `Backbone.value_range` says all there is to know.
+"""
+
+import difflib
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from thawline.backend import keras
+from thawline.errors import ArgumentError, WeightsError
+from thawline.specs import PIXELS, ValueRange
+from thawline.stack import efficientnet_lite0
+
+__all__ = ["Backbone", "build", "find", "names"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone, as `find` describes it.
+
+    Attributes:
+        name: what `build` and recipes call it.
+        image_size: the height and width in pixels its published weights were made for.
+        value_range: the smallest and largest value that the input of the model from `build` expects.
+        front: what `build` puts in front of Keras' model, by Keras' name for it: "caffe" (RGB to BGR, minus
+            the channels' means), "torch" (minus the channels' means, by their deviations), or None.
+    """
+
+    name: str
+    image_size: tuple[int, int]
+    value_range: ValueRange
+    front: str | None = None
+
+
+def _rows(value_range: ValueRange, front: str | None, sizes: dict[str, int]) -> dict[str, Backbone]:
+    return {name: Backbone(name, (size, size), value_range, front) for name, size in sizes.items()}
+
+
+# Sizes and ways from the source of Keras 3.15: each module's default_size and its preprocess_input.
+_BACKBONES: dict[str, Backbone] = {
+    **_rows(
+        (-1.0, 1.0),
+        None,
+        {
+            "InceptionResNetV2": 299,
+            "InceptionV3": 299,
+            "MobileNet": 224,
+            "MobileNetV2": 224,
+            "NASNetLarge": 331,
+            "NASNetMobile": 224,
+            "ResNet50V2": 224,
+            "ResNet101V2": 224,
+            "ResNet152V2": 224,
+            "Xception": 299,
+        },
+    ),
+    **_rows(
+        PIXELS,
+        None,
+        {
+            "ConvNeXtTiny": 224,
+            "ConvNeXtSmall": 224,
+            "ConvNeXtBase": 224,
+            "ConvNeXtLarge": 224,
+            "ConvNeXtXLarge": 224,
+            "EfficientNetB0": 224,
+            "EfficientNetB1": 240,
+            "EfficientNetB2": 260,
+            "EfficientNetB3": 300,
+            "EfficientNetB4": 380,
+            "EfficientNetB5": 456,
+            "EfficientNetB6": 528,
+            "EfficientNetB7": 600,
+            "EfficientNetV2B0": 224,
+            "EfficientNetV2B1": 240,
+            "EfficientNetV2B2": 260,
+            "EfficientNetV2B3": 300,
+            "EfficientNetV2S": 384,
+            "EfficientNetV2M": 480,
+            "EfficientNetV2L": 480,
+            "MobileNetV3Large": 224,
+            "MobileNetV3Small": 224,
+        },
+    ),
+    **_rows(
+        PIXELS, "caffe", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224, "VGG16": 224, "VGG19": 224}
+    ),
+    **_rows(PIXELS, "torch", {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224}),
+    "efficientnet_lite0": Backbone(
+        "efficientnet_lite0", efficientnet_lite0.IMAGE_SIZE, efficientnet_lite0.VALUE_RANGE
+    ),
+}
+
+# ImageNet's means and deviations per channel, from keras.applications.imagenet_utils; Caffe's as BGR.
+_CAFFE_MEANS = (103.939, 116.779, 123.68)
+_TORCH_MEANS = (0.485, 0.456, 0.406)
+_TORCH_DEVIATIONS = (0.229, 0.224, 0.225)
+
+# Those that Keras builds with one more layer for weights="imagenet"; see _fold_second_rescaling.
+_RESCALED_TWICE = tuple(f"EfficientNetB{number}" for number in range(8))
+
+_WEIGHTS_SUFFIXES = (".keras", ".weights.h5")
+
+
+def names() -> tuple[str, ...]:
+    """The names of all backbones, sorted.
+
+    Example:
+        >>> "MobileNetV2" in names()
+        True
+    """
+    return tuple(sorted(_BACKBONES))
+
+
+def find(name: str) -> Backbone:
+    """The backbone of this name. Costs nothing: no model is built.
+
+    Raises:
+        ArgumentError: no backbone has this name. The message names the nearest.
+
+    Example:
+        >>> find("MobileNetV2")
+        Backbone(name='MobileNetV2', image_size=(224, 224), value_range=(-1.0, 1.0), front=None)
+    """
+    if name in _BACKBONES:
+        return _BACKBONES[name]
+    by_lower_case = {known.lower(): known for known in _BACKBONES}
+    near = difflib.get_close_matches(str(name).lower(), by_lower_case, n=3)
+    nearest = f" Nearest: {', '.join(by_lower_case[known] for known in near)}." if near else ""
+    raise ArgumentError(
+        f"No backbone is named {name!r}.{nearest} "
+        f"thawline.stack.backbones.names() lists all {len(_BACKBONES)}."
+    )
+
+
+def build(
+    name: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    weights: str | Path | None = "imagenet",
+    pooling: str | None = None,
+) -> Any:
+    """A backbone as a Keras model, without its classifier.
+
+    Args:
+        name: one of `names()`.
+        image_size: height and width in pixels; None for the backbone's own.
+        weights: "imagenet" for the published ones (Keras looks into its cache, then downloads;
+            `efficientnet_lite0` has them from a package), None for random ones, or the path of a file
+            that Keras saved from such a model, with or without a classifier: .keras or .weights.h5.
+        pooling: None for the feature map, "avg" or "max" over the image.
+
+    Returns:
+        A functional `keras.Model`, with its layers side by side, from float32 (batch, height, width, 3), RGB
+        in `find(name).value_range`, to float32 (batch, rows, columns, channels), or (batch, channels) with
+        pooling.
+
+    Raises:
+        ArgumentError: the name is not known, or the backbone cannot be built for this image size, or an
+            argument is none of the above.
+        WeightsError: the weights cannot be had, or belong to another model.
+        MissingDependencyError: the package with the weights of `efficientnet_lite0` is not installed.
+
+    Example:
+        >>> build("MobileNetV2", image_size=(96, 96), weights=None, pooling="avg").output_shape
+        (None, 1280)
+    """
+    backbone = find(name)
+    size = _check_image_size(backbone.image_size if image_size is None else image_size)
+    if pooling not in (None, "avg", "max"):
+        raise ArgumentError(f"pooling is None, 'avg' or 'max', but {pooling!r} came. Choose one of them.")
+    path = _check_weights(weights)
+    published = weights == "imagenet"
+    builder = _OWN_BUILDERS.get(name, _build_from_keras)
+    model = builder(backbone, size, published, pooling)
+    if path is not None:
+        _load_weights(name, model, path)
+    return model
+
+
+def _check_image_size(image_size: Any) -> tuple[int, int]:
+    """Height and width as two whole numbers above 0."""
+    match image_size:
+        case [int() as height, int() as width] if height > 0 and width > 0:
+            return height, width
+    raise ArgumentError(
+        f"image_size is two whole numbers, height and width in pixels, but {image_size!r} came. "
+        "Write it like (160, 160)."
+    )
+
+
+def _check_weights(weights: Any) -> Path | None:
+    """The path of the weights' file, or None when `weights` is not a path."""
+    if weights is None or weights == "imagenet":
+        return None
+    if not str(weights).endswith(_WEIGHTS_SUFFIXES):
+        raise ArgumentError(
+            f"weights is 'imagenet', None or a path that ends in {' or '.join(_WEIGHTS_SUFFIXES)}, but "
+            f"{str(weights)!r} came. Save the model with model.save('name.keras') and give that path."
+        )
+    path = Path(weights)
+    if not path.is_file():
+        raise WeightsError(f"The weights {path} do not exist. Check the path, or build with weights=None.")
+    return path
+
+
+def _build_lite0(_: Backbone, size: tuple[int, int], published: bool, pooling: str | None) -> Any:
+    model = efficientnet_lite0.build_model(image_size=size, pooling=pooling)
+    if published:
+        efficientnet_lite0.load_imagenet_weights(model)
+    return model
+
+
+def _build_from_keras(backbone: Backbone, size: tuple[int, int], published: bool, pooling: str | None) -> Any:
+    """A model of keras.applications, with what goes in front of it, or an error that says what to do."""
+    shape = (*size, 3)
+    inputs = keras.Input(shape, name="images")
+    front = _FRONTS[backbone.front](inputs) if backbone.front else inputs
+    try:
+        base = getattr(keras.applications, backbone.name)(
+            include_top=False,
+            weights="imagenet" if published else None,
+            input_tensor=front,
+            input_shape=shape,
+            pooling=pooling,
+        )
+    except Exception as error:  # Keras raises a plain Exception when a download fails.
+        if published:
+            _build_from_keras(
+                backbone, size, False, pooling
+            )  # Raises when it is the image size that cannot work.
+            raise WeightsError(
+                f"The ImageNet weights of {backbone.name} cannot be had: {error}. Connect to the network, "
+                "or build with weights=None, or with weights='path/to/file.keras' saved elsewhere."
+            ) from error
+        if isinstance(error, ValueError):
+            raise ArgumentError(
+                f"{backbone.name} cannot be built for images of {size[0]}x{size[1]} pixels: {error} "
+                f"Its own image_size is {backbone.image_size}."
+            ) from error
+        raise
+    # Given an input_tensor, Keras makes a model of a list of inputs, which warns when a tensor comes.
+    return keras.Model(inputs, base.outputs[0], name=base.name)
+
+
+def _add_caffe_front(inputs: Any) -> Any:
+    """As `keras.applications.vgg16.preprocess_input`: RGB to BGR, minus the means."""
+    flipped = keras.ops.flip(inputs, axis=-1)
+    return keras.layers.Normalization(mean=_CAFFE_MEANS, variance=(1.0, 1.0, 1.0), name="subtract_means")(
+        flipped
+    )
+
+
+def _add_torch_front(inputs: Any) -> Any:
+    """As `keras.applications.densenet.preprocess_input`: to [0, 1], minus the means, by the deviations."""
+    return keras.layers.Normalization(
+        mean=[255 * mean for mean in _TORCH_MEANS],
+        variance=[(255 * deviation) ** 2 for deviation in _TORCH_DEVIATIONS],
+        name="standardize",
+    )(inputs)
+
+
+def _load_weights(name: str, model: Any, path: Path) -> None:
+    """Sets a model's weights from a file that Keras saved; only numbers are read, no code."""
+    try:
+        model.load_weights(path)
+        rescales_twice = name in _RESCALED_TWICE and _has_layer(path, "rescaling_1")
+    except Exception as error:  # Each way a file can be wrong has its own.
+        raise WeightsError(
+            f"The weights {path} do not fit {name}: {error} Give a file saved from this backbone, "
+            "or build with weights=None."
+        ) from error
+    if rescales_twice:
+        _fold_second_rescaling(model)
+
+
+def _has_layer(path: Path, name: str) -> bool:
+    """Whether a file that Keras saved has a layer of this name; Keras counts each class of layers from 0."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            source: Any = io.BytesIO(archive.read("model.weights.h5"))
+    else:
+        source = path
+    with h5py.File(source) as file:
+        return f"layers/{name}" in file
+
+
+def _fold_second_rescaling(model: Any) -> None:
+    """Gives an EfficientNet B0 to B7 the same answers as the model that its weights were saved from.
+
+    Keras builds these with one more Rescaling, by 1 / sqrt(deviation), when weights="imagenet", but not when
+    their weights come from a file. Here it goes into the variance of the Normalization before it:
+    (x - mean) / sqrt(variance) / sqrt(deviation) = (x - mean) / sqrt(variance * deviation).
+    """
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    layer.adapt_variance.assign(layer.adapt_variance * np.asarray(_TORCH_DEVIATIONS, "float32"))
+    layer.finalize_state()
+
+
+_FRONTS: dict[str, Callable[[Any], Any]] = {"caffe": _add_caffe_front, "torch": _add_torch_front}
+
+_OWN_BUILDERS: dict[str, Callable[[Backbone, tuple[int, int], bool, str | None], Any]] = {
+    "efficientnet_lite0": _build_lite0
+}
