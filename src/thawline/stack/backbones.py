@@ -96,13 +96,9 @@ _BACKBONES: dict[str, Backbone] = {
             "MobileNetV3Small": 224,
         },
     ),
-    **_rows(
-        PIXELS, "caffe", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224, "VGG16": 224, "VGG19": 224}
-    ),
+    **_rows(PIXELS, "caffe", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224, "VGG16": 224, "VGG19": 224}),
     **_rows(PIXELS, "torch", {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224}),
-    "efficientnet_lite0": Backbone(
-        "efficientnet_lite0", efficientnet_lite0.IMAGE_SIZE, efficientnet_lite0.VALUE_RANGE
-    ),
+    "efficientnet_lite0": Backbone("efficientnet_lite0", efficientnet_lite0.IMAGE_SIZE, efficientnet_lite0.VALUE_RANGE),
 }
 
 # ImageNet's means and deviations per channel, from keras.applications.imagenet_utils; Caffe's as BGR.
@@ -142,8 +138,7 @@ def find(name: str) -> Backbone:
     near = difflib.get_close_matches(str(name).lower(), by_lower_case, n=3)
     nearest = f" Nearest: {', '.join(by_lower_case[known] for known in near)}." if near else ""
     raise ArgumentError(
-        f"No backbone is named {name!r}.{nearest} "
-        f"thawline.stack.backbones.names() lists all {len(_BACKBONES)}."
+        f"No backbone is named {name!r}.{nearest} thawline.stack.backbones.names() lists all {len(_BACKBONES)}."
     )
 
 
@@ -240,9 +235,7 @@ def _build_from_keras(backbone: Backbone, size: tuple[int, int], published: bool
         )
     except Exception as error:  # Keras raises a plain Exception when a download fails.
         if published:
-            _build_from_keras(
-                backbone, size, False, pooling
-            )  # Raises when it is the image size that cannot work.
+            _build_from_keras(backbone, size, False, pooling)  # Raises when it is the image size that cannot work.
             raise WeightsError(
                 f"The ImageNet weights of {backbone.name} cannot be had: {error}. Connect to the network, "
                 "or build with weights=None, or with weights='path/to/file.keras' saved elsewhere."
@@ -260,9 +253,7 @@ def _build_from_keras(backbone: Backbone, size: tuple[int, int], published: bool
 def _add_caffe_front(inputs: Any) -> Any:
     """As `keras.applications.vgg16.preprocess_input`: RGB to BGR, minus the means."""
     flipped = keras.ops.flip(inputs, axis=-1)
-    return keras.layers.Normalization(mean=_CAFFE_MEANS, variance=(1.0, 1.0, 1.0), name="subtract_means")(
-        flipped
-    )
+    return keras.layers.Normalization(mean=_CAFFE_MEANS, variance=(1.0, 1.0, 1.0), name="subtract_means")(flipped)
 
 
 def _add_torch_front(inputs: Any) -> Any:

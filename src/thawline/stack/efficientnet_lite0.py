@@ -150,11 +150,7 @@ def _torch_names() -> dict[str, str]:
     """For each layer with weights, the name of its tensors in the file, which counts blocks from 0 to 15."""
     names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
     names["predictions"] = "_fc"
-    blocks = [
-        _block_name(stage, index)
-        for stage, row in enumerate(_STAGES, start=1)
-        for index in range(row.repeats)
-    ]
+    blocks = [_block_name(stage, index) for stage, row in enumerate(_STAGES, start=1) for index in range(row.repeats)]
     for number, block in enumerate(blocks):
         names |= {
             f"{block}_expand_conv": f"_blocks.{number}._expand_conv",

@@ -42,6 +42,12 @@ class StageSeries:
         self.class_names: tuple[str, ...] = ()
         _check_names(self.stages)
         self.model = _join(self.stages)
+        self._cuts: dict[tuple[bool, ...], Cut] = {}
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing would learn."""
+        return not self.model.trainable_variables
 
     @property
     def input_spec(self) -> TensorSpec:
@@ -56,8 +62,11 @@ class StageSeries:
         return TensorSpec(tuple(tensor.shape), str(tensor.dtype), self.stages[-1].output_range)
 
     def cut(self) -> Cut:
-        """The thaw line for the layers as they are frozen now."""
-        return find_cut(self.model)
+        """The thaw line for the layers as they are frozen now; cut once for each set of frozen layers."""
+        frozen = tuple(layer.trainable for layer in self.model._flatten_layers())
+        if frozen not in self._cuts:
+            self._cuts[frozen] = find_cut(self.model)
+        return self._cuts[frozen]
 
     def check_input(self, given: TensorSpec) -> None:
         """Raises JointError when images of this kind cannot go into the first stage."""

@@ -103,9 +103,7 @@ class _Unpickler(pickle.Unpickler):
         match pid:
             case ("storage", np.dtype() as dtype, str() as key, str(), int() as size, None):
                 return _Storage(dtype, key, size)
-        raise WeightsError(
-            f"The pickle refers to {pid!r}, expected a storage of tensors. Do not use this file."
-        )
+        raise WeightsError(f"The pickle refers to {pid!r}, expected a storage of tensors. Do not use this file.")
 
 
 def read_tensors(path: str | Path, *, sha256: str) -> dict[str, NDArray[Any]]:
@@ -146,8 +144,7 @@ def read_tensors(path: str | Path, *, sha256: str) -> dict[str, NDArray[Any]]:
         raise WeightsError(f"{path}: {error}") from error
     except Exception as error:  # A broken pickle fails in any way it likes.
         raise WeightsError(
-            f"{path} is not a legacy PyTorch file of tensors ({type(error).__name__}: {error}). "
-            "Fetch it again."
+            f"{path} is not a legacy PyTorch file of tensors ({type(error).__name__}: {error}). Fetch it again."
         ) from error
 
 

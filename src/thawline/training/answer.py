@@ -1,12 +1,17 @@
 """What a trained stack answers: loss and metrics over labelled images, and answers for new ones."""
 
+from typing import Any
+
 import numpy as np
 
+from thawline.backend import keras
 from thawline.data.sources import ImageSource
 from thawline.features.cache import FeatureCache
+from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
-from thawline.training.feeding import Guard, batch_count, keras_batches, make_strategy
+from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.joint import Joint
 from thawline.training.planner import choose_plan
 from thawline.training.strategy import Strategy
 
@@ -23,12 +28,11 @@ def evaluate(
     """Loss and metrics over a source, by name; see `thawline.Stack.evaluate`."""
     series.check_input(source.spec)
     series.check_targets(source.target_spec, len(source.class_names))
-    runner = _inference_strategy(series, source, strategy, cache, show_progress)
-    runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
-    guard = Guard()
-    feed = guard.watch(keras_batches(runner, source, range(1), 1, False, None))
-    with guard:
-        answer: dict[str, float] = runner.model.evaluate(feed, steps=batch_count(source), verbose=0, return_dict=True)
+    runner = _prepared(series, source, strategy, cache, show_progress)
+    if not runner.model.compiled or runner.model.optimizer is not compiled.optimizer:
+        runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
+    with EpochFeed(runner, source) as feed:
+        answer: dict[str, float] = runner.model.evaluate(feed, verbose=0, return_dict=True)
     return answer
 
 
@@ -37,14 +41,32 @@ def predict(
 ) -> np.ndarray:
     """Answers for a source in the order of its indices; see `thawline.Stack.predict`."""
     series.check_input(source.spec)
-    runner = _inference_strategy(series, source, strategy, cache, show_progress)
-    feeds = runner.feeds(source, epoch=0, view=0, shuffle=False)
-    return np.concatenate([runner.model.predict_on_batch(feed.inputs) for feed in feeds])
+    runner = _prepared(series, source, strategy, cache, show_progress)
+    answers = []
+    batch_size = min(source.batch_size, len(source))
+    with progress("predicting", len(source), show=show_progress) as advance:
+        for feed in runner.feeds(source, epoch=0, view=0, shuffle=False):
+            answers.append(_answer(runner.model, feed.inputs, len(feed.indices), batch_size))
+            advance(len(feed.indices))
+    return np.concatenate(answers)
 
 
-def _inference_strategy(
+def _answer(model: Any, inputs: Any, count: int, batch_size: int) -> np.ndarray:
+    """Answers for one batch, which is filled up: Keras would compile the model anew for another batch size."""
+    fill = [(0, batch_size - count)]
+    filled = keras.tree.map_structure(lambda rows: np.pad(rows, fill + [(0, 0)] * (rows.ndim - 1)), inputs)
+    answers: np.ndarray = model.predict_on_batch(filled)
+    return answers[:count]
+
+
+def _prepared(
     series: StageSeries, source: ImageSource, name: str, cache: FeatureCache | None, show_progress: bool
 ) -> Strategy:
+    """The strategy for inference, ready to feed: a stack that is frozen throughout runs as a whole."""
+    if series.is_frozen and name == "auto":
+        name = "joint"
+    if name == "joint":
+        return Joint(series.model)
     cut = series.cut()
     plan = choose_plan(cut, is_augmented=False, epochs=1, strategy=name)
     strategy = make_strategy(plan.strategy, cut, source.batch_size, cache)

@@ -1,53 +1,103 @@
-"""Strategies' feeds as the generators that Keras takes, over many epochs."""
+"""From a strategy to what `keras.Model.fit` takes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from thawline.backend import keras
 from thawline.data.sources import ImageSource, view_of_epoch
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
 from thawline.stack.cut import Cut
-from thawline.training.joint import Joint
+from thawline.training.joint import Joint, JointModel
 from thawline.training.precomputed import Precomputed
 from thawline.training.strategy import Feed, Strategy
 from thawline.training.streamed import Streamed
+
+# Batches that Keras looks at before the first epoch, to learn their shapes.
+_LOOKED_AT = 2
 
 
 def make_strategy(name: str, cut: Cut, batch_size: int, cache: FeatureCache | None) -> Strategy:
     """The strategy of this name. The default cache is opened only by who needs it."""
     makers: dict[str, Callable[[], Strategy]] = {
-        "joint": lambda: Joint(cut, batch_size),
+        "joint": lambda: Joint(JointModel(cut, batch_size)),
         "precomputed": lambda: Precomputed(cut, cache or FeatureCache()),
         "streamed": lambda: Streamed(cut),
     }
     return makers[name]()
 
 
-class Guard:
-    """Brings back what went wrong in a generator that TensorFlow runs in a thread of its own.
+class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
+    """A source's batches as Keras takes them, epoch after epoch.
 
-    TensorFlow turns an error of ours into one of its own, with a page of traces; ours says what to do.
+    A generator would not do: Keras reads ahead in it, and starts it anew, without saying so. Used as a context, the
+    feed also brings back what went wrong in it: TensorFlow turns an error of ours into one of its own, with a page of
+    traces; ours says what to do.
 
-    Example:
-        >>> guard = Guard()
-        >>> with guard:
-        ...     list(guard.watch([1, 2]))
-        [1, 2]
+    Args:
+        strategy: gives the inputs of the model.
+        source: the images.
+        epoch: the first epoch, from 0; `epoch` may be set at the beginning of each.
+        views: distinct views of each image.
+        shuffle: whether each epoch has an order of its own.
+        class_weight: weights of the loss by class number.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        source: ImageSource,
+        *,
+        epoch: int = 0,
+        views: int = 1,
+        shuffle: bool = False,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.epoch = epoch
+        self._strategy = strategy
+        self._source = source
+        self._views = views
+        self._shuffle = shuffle
+        self._weights = None if class_weight is None else _label_weights(source, class_weight)
+        self._opened = -1
+        self._position = 0
+        self._batches: Iterator[Feed]
+        self._kept: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
 
-    def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The same batches; an error on the way is kept, to be raised at the end of the `with` block."""
+    @property
+    def num_batches(self) -> int:
+        """Batches per epoch, the short last one included."""
+        return -(-len(self._source) // self._source.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """The next batch of the epoch; index 0 begins it. Keras asks in order, from one thread at a time."""
         try:
-            yield from batches
+            if index == 0 and not self._is_still_at_the_beginning():
+                self._open()
+            if index < len(self._kept):
+                return self._kept[index]
+            batch = _keras_batch(next(self._batches), self._weights)
         except Exception as error:
             self._error = error
             raise
+        if index < _LOOKED_AT:
+            self._kept.append(batch)
+        self._position = index + 1
+        return batch
+
+    def _is_still_at_the_beginning(self) -> bool:
+        """Whether Keras only looked at the first batches of this epoch, so that they serve again."""
+        return self._opened == self.epoch and self._position <= len(self._kept)
+
+    def _open(self) -> None:
+        view = view_of_epoch(self.epoch, self._views)
+        self._batches = self._strategy.feeds(self._source, epoch=self.epoch, view=view, shuffle=self._shuffle)
+        self._opened, self._position, self._kept = self.epoch, 0, []
 
     def __enter__(self) -> Self:
         return self
@@ -57,21 +107,6 @@ class Guard:
     ) -> None:
         if isinstance(error, Exception) and self._error is not None and error is not self._error:
             raise self._error from None
-
-
-def keras_batches(
-    strategy: Strategy,
-    source: ImageSource,
-    epochs: range,
-    views: int,
-    shuffle: bool,
-    class_weight: Mapping[int, float] | None,
-) -> Iterator[tuple[Any, ...]]:
-    """The batches of many epochs as Keras takes them: (inputs, targets) or (inputs, targets, weights)."""
-    weights = None if class_weight is None else _label_weights(source, class_weight)
-    for epoch in epochs:
-        for feed in strategy.feeds(source, epoch=epoch, view=view_of_epoch(epoch, views), shuffle=shuffle):
-            yield _keras_batch(feed, weights)
 
 
 def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:
@@ -88,8 +123,3 @@ def _label_weights(source: ImageSource, class_weight: Mapping[int, float]) -> np
     table = np.array([class_weight.get(label, 1.0) for label in range(len(source.class_names))], np.float32)
     weights: np.ndarray = table[source.labels]
     return weights
-
-
-def batch_count(source: ImageSource) -> int:
-    """Batches per epoch, the short last one included."""
-    return -(-len(source) // source.batch_size)

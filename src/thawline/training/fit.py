@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from thawline.errors import ArgumentError, FrozenWeightsMovedError
 from thawline.features.cache import FeatureCache
 from thawline.features.fingerprint import digest_weights
 from thawline.stack.series import StageSeries
-from thawline.training.checkpoint import Checkpoint
+from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay
-from thawline.training.feeding import Guard, batch_count, keras_batches, make_strategy
+from thawline.training.feeding import EpochFeed, make_strategy
 from thawline.training.phase import Phase, freeze_and_thaw
 from thawline.training.planner import Plan, choose_plan
 from thawline.training.strategy import Strategy
@@ -156,7 +157,7 @@ class _Run:
         )
         self._say(f"plan: {plan}")
         self._history.record.plans.append(plan)
-        strategy = make_strategy(plan.strategy, cut, self._train.batch_size, self._options.cache)
+        strategy = make_strategy(plan.strategy, cut, min(self._train.batch_size, len(self._train)), self._options.cache)
         self._prepare(strategy, self._train, plan.views, "training images")
         if self._validation is not None:
             self._prepare(strategy, self._validation, 1, "validation images")
@@ -177,30 +178,31 @@ class _Run:
     def _fit_keras(self, strategy: Strategy, plan: Plan, optimizer: Any, first: int, last: int) -> None:
         """One `keras.Model.fit` over the epochs from first (counted from 0) up to last."""
         model, train, validation, options = strategy.model, self._train, self._validation, self._options
-        for trained in (model, self._series.model):
-            trained.compile(optimizer=optimizer, **self._compiled.options)
-        guard = Guard()
-        feed = guard.watch(
-            keras_batches(strategy, train, range(first, last), plan.views, options.shuffle, options.class_weight)
+        for part in (model, self._series.model):
+            part.compile(optimizer=optimizer, **self._compiled.options)
+        feed = EpochFeed(
+            strategy,
+            train,
+            epoch=first,
+            views=plan.views,
+            shuffle=options.shuffle,
+            class_weight=options.class_weight,
         )
-        held = None
-        if validation is not None:
-            held = guard.watch(keras_batches(strategy, validation, range(first, last), 1, False, None))
-        callbacks: list[Any] = [*options.callbacks, _Recorder(self, optimizer)]
+        held_out = None if validation is None else EpochFeed(strategy, validation)
+        callbacks: list[Any] = [*options.callbacks, _EpochCallback(self, feed, optimizer)]
         display = EpochDisplay(len(train), train.batch_size, last)
         if options.verbose in ("auto", 1):
             callbacks.append(display)
         started = time.perf_counter()
         try:
-            with guard:
+            with feed, held_out or nullcontext():
                 model.fit(
                     feed,
                     initial_epoch=first,
                     epochs=last,
-                    steps_per_epoch=batch_count(train),
-                    validation_data=held,
-                    validation_steps=None if validation is None else batch_count(validation),
+                    validation_data=held_out,
                     callbacks=callbacks,
+                    shuffle=False,  # the feed comes in the epoch's order already
                     verbose=2 if options.verbose == 2 else 0,
                 )
         finally:
@@ -209,7 +211,9 @@ class _Run:
 
     def after_epoch(self, epoch: int, logs: dict[str, Any], optimizer: Any) -> None:
         """Notes an epoch's figures, and keeps the state where asked to."""
-        self._history.on_epoch_end(epoch, {name: float(value) for name, value in logs.items()})
+        self._history.epoch.append(epoch)
+        for name, value in logs.items():
+            self._history.history.setdefault(name, []).append(float(value))
         self._done = epoch + 1
         if self._checkpoint is not None:
             progress = {"phase": self._phase, "epochs_done": self._done, "history": self._history.history}
@@ -229,13 +233,17 @@ class _Run:
             self._options.announce(message)
 
 
-class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the run that an epoch ended."""
+class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the feed which epoch begins, and the run that one ended."""
 
-    def __init__(self, run: _Run, optimizer: Any) -> None:
+    def __init__(self, run: _Run, feed: EpochFeed, optimizer: Any) -> None:
         super().__init__()
         self._run = run
+        self._feed = feed
         self._optimizer = optimizer
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._feed.epoch = epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._run.after_epoch(epoch, dict(logs or {}), self._optimizer)

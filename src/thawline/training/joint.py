@@ -14,13 +14,11 @@ class Joint:
     """Feeds images to the whole stack in every step.
 
     Args:
-        cut: the thaw line.
-        batch_size: images per batch; a short last batch is filled up to it below the line, so that the prefix
-            computes the same bits as in every other batch.
+        model: Keras model from images to answers; for training a `JointModel`.
     """
 
-    def __init__(self, cut: Cut, batch_size: int) -> None:
-        self.model = _JointModel(cut, batch_size)
+    def __init__(self, model: Any) -> None:
+        self.model = model
 
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
         """Nothing has to be done before training."""
@@ -32,8 +30,14 @@ class Joint:
             yield Feed(batch.images, batch.targets, batch.indices)
 
 
-class _JointModel(keras.Model):  # type: ignore[misc]
-    """Prefix and suffix in one step: the prefix in inference mode always, the suffix as Keras says."""
+class JointModel(keras.Model):  # type: ignore[misc]
+    """Prefix and suffix in one step: the prefix in inference mode always, the suffix as Keras says.
+
+    Args:
+        cut: the thaw line.
+        batch_size: images per batch; a short last batch is filled up to it below the line, so that the prefix
+            computes the same bits as in every other batch.
+    """
 
     def __init__(self, cut: Cut, batch_size: int) -> None:
         super().__init__(name="joint")
@@ -43,9 +47,10 @@ class _JointModel(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        """Answers for images (n, height, width, channels), n at most the batch size."""
+        """Answers for images (n, height, width, channels)."""
         count = keras.ops.shape(images)[0]
-        filler = keras.ops.zeros((self.batch_size - count, *images.shape[1:]), images.dtype)
+        lacking = keras.ops.maximum(self.batch_size - count, 0)
+        filler = keras.ops.zeros((lacking, *images.shape[1:]), images.dtype)
         features = self.prefix(keras.ops.concatenate([images, filler]), training=False)
         features = keras.tree.map_structure(lambda tensor: keras.ops.stop_gradient(tensor[:count]), features)
         return self.suffix(features, training=training)

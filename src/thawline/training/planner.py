@@ -33,7 +33,8 @@ class Plan:
 
     def __str__(self) -> str:
         views = f"{self.views} view{'s' if self.views > 1 else ''}"
-        return f"{self.strategy}, {views}, {self.epochs} epochs: {self.reason}"
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        return f"{self.strategy}, {views}, {epochs}: {self.reason}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for `plan.json`."""
