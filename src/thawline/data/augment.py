@@ -8,11 +8,12 @@ Arguments and directions are those of Keras' ImageDataGenerator, with its errors
 moves pictures along the width, everything turns about the true centre, zoom factors are above zero.
 """
 
+import difflib
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -137,6 +138,21 @@ class Augmentation:
             raise ArgumentError(f"fill_mode is one of {allowed}; got {self.fill_mode!r}.")
         if not 0 <= self.cval <= 255:
             raise ArgumentError(f"cval is a pixel value from 0 to 255; got {self.cval!r}.")
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """An augmentation from words and values, as users write them.
+
+        Raises:
+            ArgumentError: a word is not known (the nearest known one is named), or a value cannot work.
+        """
+        known = [field.name for field in fields(cls)]
+        for word in arguments:
+            if word not in known:
+                near = difflib.get_close_matches(word, known, 1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(known)}."
+                raise ArgumentError(f"Augmentation has no argument {word!r}. {hint}")
+        return cls(**arguments)
 
     @property
     def is_identity(self) -> bool:

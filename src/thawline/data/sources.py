@@ -137,14 +137,7 @@ class ImageSource:
                 "This source is the validation side of a split, which is never augmented: its figures would "
                 "depend on chance. Augment the training side."
             )
-        try:
-            augmentation = Augmentation(**arguments)
-        except TypeError:
-            known = Augmentation.__dataclass_fields__
-            word = next(name for name in arguments if name not in known)
-            near = difflib.get_close_matches(word, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Known are {', '.join(known)}."
-            raise ArgumentError(f"augment() has no argument {word!r}.{hint}") from None
+        augmentation = Augmentation.from_arguments(arguments)
         changed = copy.copy(self)
         changed.augmentation = None if augmentation.is_identity else augmentation
         return changed
@@ -190,6 +183,18 @@ class ImageSource:
         changed.paths = tuple(self.paths[index] for index in chosen)
         changed.labels = None if self.labels is None else self.labels[chosen]
         return changed
+
+    def limit(self, per_class: int) -> Self:
+        """At most so many images of each class, the first ones, for a quick look.
+
+        Raises:
+            ArgumentError: the number is below 1.
+        """
+        if not isinstance(per_class, int) or per_class < 1:
+            raise ArgumentError(f"limit is a whole number of images per class from 1 up; got {per_class!r}.")
+        labels = np.zeros(len(self), np.int32) if self.labels is None else self.labels
+        kept = [np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)]
+        return self.select(np.sort(np.concatenate(kept)))
 
     # -- single images ---------------------------------------------------------------------------------------
 

