@@ -1,8 +1,8 @@
 """The one-page HTML report of a training run: how well it learned, what it mixes up, where the time went.
 
 A `Report` is a value that holds everything the page shows; `write_report` turns it into one HTML file that needs
-nothing else: no scripts, no fonts, nothing from elsewhere. `confusion_matrix`, `accuracy` and `class_results` are
-plain NumPy and give the numbers. The page's text and looks are in `report.html.jinja`, beside this file.
+nothing else: no scripts, no fonts, nothing from elsewhere. The numbers come from `scores`; the page's text and looks
+are in `report.html.jinja`, beside this file.
 """
 
 import base64
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from thawline.errors import ArgumentError, MissingDependencyError
 from thawline.files import write_text
 from thawline.progress import format_seconds
+from thawline.training.scores import accuracy, class_results
 
 try:
     import jinja2
@@ -91,23 +92,6 @@ class Picture:
             )
 
 
-@dataclass(frozen=True)
-class ClassResult:
-    """How well one class was recognised.
-
-    Attributes:
-        name: the name of the class.
-        support: how many images have this class.
-        recall: the share of these that were answered with this class, in [0, 1]; nan where there are none.
-        precision: the share of the answers of this class that were right, in [0, 1]; nan where there are none.
-    """
-
-    name: str
-    support: int
-    recall: float
-    precision: float
-
-
 @dataclass(frozen=True, eq=False)
 class Report:
     """Everything that the page shows.
@@ -145,81 +129,12 @@ class Report:
     repeat: str = ""
 
     def __post_init__(self) -> None:
-        _check_square(self.confusion, self.class_names)
-
-
-def confusion_matrix(labels: npt.ArrayLike, answers: npt.ArrayLike, class_count: int) -> npt.NDArray[np.int64]:
-    """Counts how often each class was answered with each class.
-
-    Args:
-        labels: int (images,): the true classes, in [0, class_count).
-        answers: int (images,): the classes that the model chose, in [0, class_count).
-        class_count: the number of classes.
-
-    Returns:
-        int64 (class_count, class_count): rows are true classes, columns are answers.
-
-    Raises:
-        ArgumentError: if there are not as many answers as labels, or one of them is no class.
-
-    Example:
-        Two images of class 0, one of them taken for class 2; one image of class 1, answered right:
-
-        >>> confusion_matrix([0, 0, 1], [0, 2, 1], 3).tolist()
-        [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
-    """
-    rows, columns = (np.asarray(values, dtype=np.int64) for values in (labels, answers))
-    if rows.ndim != 1 or rows.shape != columns.shape:
-        raise ArgumentError(
-            f"One answer per label is expected, but labels are {rows.shape} and answers {columns.shape}. "
-            "Give class numbers; for probabilities take argmax(axis=-1)."
-        )
-    for name, values in (("labels", rows), ("answers", columns)):
-        outside = values[(values < 0) | (values >= class_count)]
-        if outside.size:
+        classes = len(self.class_names)
+        if self.confusion.shape != (classes, classes):
             raise ArgumentError(
-                f"With {class_count} classes, {name} should lie in 0..{class_count - 1}, but {outside[0]} came. "
-                "Check class_count."
+                f"With {classes} class names the confusion matrix should be {(classes, classes)}, "
+                f"but it is {self.confusion.shape}. Build it with confusion_matrix(labels, predicted, {classes})."
             )
-    counts = np.bincount(rows * class_count + columns, minlength=class_count * class_count)
-    return counts.reshape(class_count, class_count).astype(np.int64)
-
-
-def accuracy(confusion: npt.NDArray[np.int64]) -> float:
-    """The share of the images that were answered right, in [0, 1]; nan without images.
-
-    Example:
-        >>> accuracy(np.array([[3, 1], [0, 4]]))
-        0.875
-    """
-    return _share(int(np.trace(confusion)), int(confusion.sum()))
-
-
-def class_results(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> list[ClassResult]:
-    """Recall and precision of each class, in the order of the names.
-
-    Args:
-        confusion: int (classes, classes): rows are true classes, columns are answers.
-        class_names: one name per class.
-
-    Raises:
-        ArgumentError: if the confusion matrix does not have one row and one column per class.
-
-    Example:
-        >>> class_results(np.array([[3, 1], [0, 4]]), ["cat", "dog"])[1]
-        ClassResult(name='dog', support=4, recall=1.0, precision=0.8)
-    """
-    _check_square(confusion, class_names)
-    right, true, answered = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    return [
-        ClassResult(
-            name=name,
-            support=int(true[index]),
-            recall=_share(int(right[index]), int(true[index])),
-            precision=_share(int(right[index]), int(answered[index])),
-        )
-        for index, name in enumerate(class_names)
-    ]
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -456,16 +371,6 @@ def _picture(picture: Picture) -> dict[str, object]:
         "height": height,
         "is_small": is_small,
     }
-
-
-def _check_square(confusion: npt.NDArray[np.int64], class_names: Sequence[str]) -> None:
-    """Raises ArgumentError unless the matrix has one row and one column per class."""
-    classes = len(class_names)
-    if confusion.shape != (classes, classes):
-        raise ArgumentError(
-            f"With {classes} class names the confusion matrix should be {(classes, classes)}, "
-            f"but it is {confusion.shape}. Build it with confusion_matrix(labels, answers, {classes})."
-        )
 
 
 def _share(part: float, whole: float) -> float:
