@@ -1,14 +1,14 @@
 """Three ways to train a model on top of another from augmented images, and that they agree.
 
-A frozen base gives features, a head learns from them. From a generator of augmented images there are three classic ways to
-feed the head:
+A frozen base gives features, a head learns from them. From a generator of augmented images there are three classic ways
+to feed the head:
 
 1. Everything through everything: base and head are one model, every image passes the base in every epoch.
 2. Compute first: the base runs over the images once, the head is trained on what it said.
 3. Compute on the way: a generator runs the base on each batch before the head sees it.
 
-With thawline each is one word. With the same seed and the same views they give the same losses and the same weights; only
-the time differs.
+With thawline each is one word. With the same seed and the same views they give the same losses and the same weights;
+only the time differs.
 
     python examples/three_ways.py [--limit IMAGES_PER_CLASS] [--epochs N]
 """
@@ -32,7 +32,7 @@ VIEWS = 4
 
 
 def build_stack(class_count: int) -> tl.Stack:
-    """EfficientNet-Lite0 with ImageNet weights, frozen, and a small head that starts with the same weights each time."""
+    """EfficientNet-Lite0 with ImageNet weights, frozen, and a small head that starts with equal weights each time."""
     keras.utils.set_random_seed(7)
     base = tl.backbones.build("efficientnet_lite0", image_size=(150, 150))
     head = keras.Sequential(

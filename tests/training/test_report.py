@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from thawline.errors import ArgumentError
-from thawline.training.report import Picture, Report, Timing, write_report
+from thawline.training.clock import Timing
+from thawline.training.report import Picture, Report, write_report
 
 VOID_TAGS = {"meta", "img", "br", "link", "input", "hr"}
 

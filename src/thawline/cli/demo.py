@@ -21,6 +21,7 @@ from thawline.errors import MissingDependencyError
 from thawline.facade import load
 from thawline.progress import format_seconds
 from thawline.recipe import Recipe, parse_recipe
+from thawline.training.clock import Timing
 
 VIEWS = 4
 
@@ -39,7 +40,8 @@ def demo(folder: Path, *, epochs: int, limit: int | None, as_json: bool, quiet: 
     step_s = measure_whole_stack(training)
     training.clock.lap("measuring the comparison")
     estimate_s, note = estimate_whole_stack(training, step_s)
-    finish(training, repeat=f"thawline demo --epochs {epochs}", estimate_note=note)
+    estimates = [Timing("the same by the whole stack in every epoch", estimate_s, is_estimate=True)]
+    finish(training, repeat=f"thawline demo --epochs {epochs}", estimates=estimates, note=note)
     rows = _predict_by_name(training)
     if as_json:
         print_json({"run": str(training.run.path), **training.metrics(), "estimate_s": estimate_s, "predicted": rows})

@@ -1,8 +1,12 @@
 """The report of a training: from its results to the page in the run folder."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 from thawline.cli.train import Training
+from thawline.training.clock import Timing
 from thawline.training.report import Picture, Report, write_report
 from thawline.training.scores import predicted_classes
 
@@ -10,8 +14,15 @@ from thawline.training.scores import predicted_classes
 _SHEET_IMAGES, _SHEET_VIEWS, _MISTAKES = 6, 4, 12
 
 
-def write_page(training: Training, *, repeat: str, estimate_note: str) -> None:
-    """Writes `report.html` into the run folder."""
+def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], note: str) -> None:
+    """Writes `report.html` into the run folder.
+
+    Args:
+        training: what was trained, and what it gave.
+        repeat: the command that trains it again.
+        estimates: what other ways would have taken.
+        note: how that was estimated.
+    """
     extracted, needed = training.extracted
     record = training.history.record
     sheet = [
@@ -32,10 +43,11 @@ def write_page(training: Training, *, repeat: str, estimate_note: str) -> None:
             "Features": f"{extracted:,} of {needed:,} had to be extracted",
         },
         history=training.history.history,
+        phase_ends=list(itertools.accumulate(phase.epochs for phase in training.recipe.phases)),
         class_names=training.train.class_names,
         confusion=training.confusion,
-        timings=training.timings,
-        estimate_note=estimate_note,
+        timings=[*training.timings, *estimates],
+        estimate_note=note,
         augmented=sheet if training.train.augmentation is not None else (),
         mistakes=_mistakes(training),
         recipe=training.recipe.to_yaml(),

@@ -100,11 +100,11 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock)
 
 
-def finish(training: Training, *, repeat: str, estimate_note: str = "") -> None:
+def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
     """Saves the stack, writes the report and the figures; after that the run is finished."""
     training.stack.save(training.run.stack_path)
     if HAS_REPORT:
-        import_module("thawline.cli.page").write_page(training, repeat=repeat, estimate_note=estimate_note)
+        import_module("thawline.cli.page").write_page(training, repeat=repeat, estimates=estimates, note=note)
     training.clock.lap("writing the run folder")
     training.run.finish(
         history=training.history.history,

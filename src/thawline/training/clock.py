@@ -6,15 +6,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """What a part of a run took.
+    """Seconds that one part of the run took, or would have taken.
 
     Attributes:
-        label: what was done.
-        seconds: how long it took.
+        label: what took the time, like "extracting features".
+        seconds: how long, in seconds.
+        note: a remark beside it, like "1,280 images/s".
+        is_estimate: whether it was forecast and not measured. It is marked as such, and has no share of the total.
     """
 
     label: str
     seconds: float
+    note: str = ""
+    is_estimate: bool = False
 
 
 class Clock:

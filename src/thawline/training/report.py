@@ -21,6 +21,7 @@ import numpy.typing as npt
 from thawline.errors import ArgumentError, MissingDependencyError
 from thawline.files import write_text
 from thawline.progress import format_seconds
+from thawline.training.clock import Timing
 from thawline.training.scores import accuracy, class_results
 
 try:
@@ -49,23 +50,6 @@ UNDEFINED = "\N{EN DASH}"
 # Matplotlib knows no CSS: these stand for the page's colours, so that the charts follow light and dark.
 INK, LINE, TRAIN, VALIDATION = "#010101", "#010102", "#010103", "#010104"
 CSS_COLOURS = {INK: "var(--soft)", LINE: "var(--line)", TRAIN: "var(--train)", VALIDATION: "var(--val)"}
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds that one part of the run took, or would have taken.
-
-    Attributes:
-        label: what took the time, like "extracting features".
-        seconds: how long, in seconds.
-        note: a remark beside it, like "1,280 images/s".
-        is_estimate: whether it was forecast and not measured. It is marked as such, and has no share of the total.
-    """
-
-    label: str
-    seconds: float
-    note: str = ""
-    is_estimate: bool = False
 
 
 @dataclass(frozen=True, eq=False)
