@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from thawline.backend import keras
 from thawline.data.augment import Augmentation
@@ -34,6 +42,14 @@ _REFUSED_LAYERS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "Fla
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in write(self).items() if self._is_written(key, value)}
+
+    def _is_written(self, key: str, value: Any) -> bool:
+        """Whether a value is written out: what is not there, and would not be by default, is left out."""
+        return value is not None or type(self).model_fields[key].default is not None
 
 
 class DataRecipe(_Strict):
@@ -68,7 +84,12 @@ class StageRecipe(_Strict):
         if len(given) != 1:
             came = " and ".join(given) or "none"
             raise ValueError(f"stage {self.name!r} has one of backbone, layers or model; got {came}")
+        if self.backbone is None and self.model_fields_set & {"weights", "pooling"}:
+            raise ValueError(f"stage {self.name!r} has weights or pooling, which belong to a backbone")
         return self
+
+    def _is_written(self, key: str, value: Any) -> bool:
+        return self.backbone is not None if key == "weights" else super()._is_written(key, value)
 
 
 class CompileRecipe(_Strict):

@@ -122,6 +122,12 @@ def print_accuracy(training: Training) -> None:
     ]
     rows.append(["all", str(int(training.confusion.sum())), _percent(accuracy(training.confusion)), ""])
     print_table(["class", "images", "accuracy", "precision"], rows, title="On held-out images")
+    unseen = [result.name for result in results if result.recall == 0]
+    if unseen:
+        print_line(
+            f"\nNo image of {', '.join(map(repr, unseen))} was recognised: what the frozen part says does not show what "
+            "sets it apart.\nLet the last blocks of the base learn too (a second phase in the recipe)."
+        )
 
 
 def print_files(training: Training) -> None:
