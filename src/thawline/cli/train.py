@@ -125,8 +125,8 @@ def print_accuracy(training: Training) -> None:
     unseen = [result.name for result in results if result.recall == 0]
     if unseen:
         print_line(
-            f"\nNo image of {', '.join(map(repr, unseen))} was recognised: what the frozen part says does not show what "
-            "sets it apart.\nLet the last blocks of the base learn too (a second phase in the recipe)."
+            f"\nNo image of {', '.join(map(repr, unseen))} was recognised: what the frozen part says does not show "
+            "what sets it apart.\nLet the last blocks of the base learn too (a second phase in the recipe)."
         )
 
 
