@@ -24,6 +24,9 @@ from rich.text import Text
 # A bar that would be gone within this time only flickers.
 SHOW_AFTER_S = 1.0
 
+# How often plain lines are written: a log should show life, not fill up.
+SAY_EVERY_S = 15.0
+
 
 class Advance(Protocol):
     """Tells a progress display that `count` more pieces are done, and optionally what to say beside it."""
@@ -37,6 +40,40 @@ class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "", style="progress.data.speed")
+
+
+class _Lines:
+    """Progress where no bar can be drawn: a line now and then, and one at the end."""
+
+    def __init__(self, console: Console, description: str, total: int, unit: str) -> None:
+        self._console = console
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._done = 0
+        self._started = self._said = time.monotonic()
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Counts, and says how far it is when nothing was said for a while."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY_S and self._done < self._total:
+            self._said = now
+            rate = self._done / (now - self._started)
+            left = format_seconds((self._total - self._done) / rate) if rate else "unknown"
+            self._say(f"{self._done:,} of {self._total:,} {self._unit} ({rate:,.0f} {self._unit}/s, {left} left)")
+
+    def close(self) -> None:
+        """Says what was done; nothing for work that was over at once."""
+        seconds = time.monotonic() - self._started
+        rate = f"in {format_seconds(seconds)} ({self._done / max(seconds, 1e-9):,.0f} {self._unit}/s)"
+        if self._done < self._total:
+            self._say(f"stopped after {self._done:,} of {self._total:,} {self._unit} {rate}")
+        elif seconds >= SHOW_AFTER_S:
+            self._say(f"{self._total:,} {self._unit} {rate}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{self._description}: {text}", highlight=False, soft_wrap=True)
 
 
 def format_seconds(seconds: float) -> str:
@@ -74,13 +111,13 @@ def progress(
         yield lambda count, note="": None
         return
     console = Console(stderr=True)
-    started = time.monotonic()
     if not console.is_terminal:
-        yield lambda count, note="": None
-        seconds = time.monotonic() - started
-        if keep and seconds >= SHOW_AFTER_S:
-            rate = total / seconds
-            console.print(f"{description}: {total:,} {unit} in {format_seconds(seconds)} ({rate:,.0f} {unit}/s)")
+        lines = _Lines(console, description, total, unit)
+        try:
+            yield lines.advance
+        finally:
+            if keep:
+                lines.close()
         return
     bar = Progress(
         TextColumn("{task.description}"),
