@@ -146,7 +146,9 @@ def _describe_value(value: Any) -> Any:
     function = getattr(value, "fget", None) or getattr(value, "__func__", value)
     if isinstance(function, FunctionType):
         held = [*(function.__defaults__ or ()), *inspect.getclosurevars(function).nonlocals.values()]
-        return [_describe_value(function.__code__), [_describe_value(constant) for constant in held]]
+        # Functions among them by their instructions only: one may hold itself.
+        constants = [_describe_value(getattr(constant, "__code__", constant)) for constant in held]
+        return [_describe_value(function.__code__), constants]
     if isinstance(value, np.ndarray):
         return digest_weights([value])
     return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__name__
