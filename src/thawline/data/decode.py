@@ -114,7 +114,10 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
         (4, 4, 3)
     """
     _check_header(data, decoding, name)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS[decoding.color_mode])
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS[decoding.color_mode])
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise UnreadableImageError(
             f"{name}: cannot be decoded: {_reason(data)}. Replace the file or take it out of the folder."
