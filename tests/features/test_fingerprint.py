@@ -133,7 +133,7 @@ def two_heads(order):
         return [first, convolve_same(first)]
 
     def head(pair):
-        return layers.Add()([layers.Dense(2)(layers.Flatten()(pair[index])) for index in order])
+        return layers.Add()([layers.Dense(2)(pair[index]) for index in order])
 
     return model(base, head=head)
 
@@ -171,7 +171,7 @@ DIFFERENT = {
         lambda: model(lambda images: convolve_same(images) * 2.0),
         lambda: model(lambda images: convolve_same(images) * 2.0000001),
     ],
-    "one number of a large constant": [lambda: subtracted((0, 0, 0)), lambda: subtracted((20, 20, 1))],
+    "one number of a large constant": [lambda: subtracted((20, 19, 1)), lambda: subtracted((20, 20, 1))],
     "which tensor goes where": [
         lambda: model(lambda images: convolve_same(images) - images),
         lambda: model(lambda images: images - convolve_same(images)),
