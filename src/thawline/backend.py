@@ -52,10 +52,11 @@ def _import_keras() -> Any:
             return importlib.import_module("keras")
     except ImportError as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        if (error.name or "").split(".")[0] not in (backend, "keras"):
+        missing = (error.name or "").split(".")[0]
+        if missing not in (backend, "keras"):
             raise
         raise MissingDependencyError(
-            f"thawline trains with Keras on TensorFlow, but {error.name!r} is not installed: "
+            f"thawline trains with Keras on TensorFlow, but {missing!r} is not installed: "
             "run  pip install 'thawline[cpu]'  or, with an NVIDIA GPU,  pip install 'thawline[gpu]'."
         ) from error
 

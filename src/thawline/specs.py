@@ -3,7 +3,10 @@
 `data` and `stack` do not know each other; they meet here.
 """
 
+import re
 from dataclasses import dataclass
+
+from thawline.errors import ArgumentError
 
 ValueRange = tuple[float, float]
 
@@ -36,19 +39,20 @@ class TensorSpec:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row, without the batch dimension. Every other size must be known."""
+        """Bytes of one row, without the batch dimension. Every other size must be known, or it is an ArgumentError."""
         size = dtype_bytes(self.dtype)
         for length in self.shape[1:]:
             if length is None:
-                raise ValueError(f"The size of {self} is not known.")
+                raise ArgumentError(f"The size of a row of {self} is not known. Give the model a fixed image size.")
             size *= length
         return size
 
 
 def dtype_bytes(dtype: str) -> int:
     """Bytes per number of a dtype, from its name: 4 for "float32", 2 for "bfloat16", 1 for "bool"."""
-    digits = "".join(character for character in dtype if character.isdigit())
-    return max(int(digits) // 8, 1) if digits else 1
+    # The first number is the bits; "float8_e4m3fn" has more.
+    bits = re.search(r"\d+", dtype)
+    return max(int(bits.group()) // 8, 1) if bits else 1
 
 
 def format_range(value_range: ValueRange) -> str:

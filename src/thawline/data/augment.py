@@ -136,7 +136,7 @@ class Augmentation:
         if self.fill_mode not in get_args(FillMode):
             allowed = ", ".join(map(repr, get_args(FillMode)))
             raise ArgumentError(f"fill_mode is one of {allowed}; got {self.fill_mode!r}.")
-        if not 0 <= self.cval <= 255:
+        if not isinstance(self.cval, int | float) or not 0 <= self.cval <= 255:
             raise ArgumentError(f"cval is a pixel value from 0 to 255; got {self.cval!r}.")
 
     @classmethod
@@ -151,7 +151,7 @@ class Augmentation:
             if word not in known:
                 near = difflib.get_close_matches(word, known, 1)
                 hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(known)}."
-                raise ArgumentError(f"Augmentation has no argument {word!r}. {hint}")
+                raise ArgumentError(f"augment() has no argument {word!r}. {hint}")
         return cls(**arguments)
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+from blake3 import blake3
 
 # Grain asks for JAX's profiler at import and complains, through absl, that it is not there.
 _absl = logging.getLogger("absl")
@@ -71,8 +72,9 @@ def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> "
     indices = grain.MapDataset.range(count)
     if not shuffle:
         return indices
-    # Grain shuffles each repetition anew; the epoch's is cut out without making those before it.
-    return indices.shuffle(seed=seed).repeat(epoch + 1)[epoch * count : (epoch + 1) * count]
+    # Grain's own repetitions add the epoch to the seed: seed 1 would be seed 0 one epoch later.
+    key = seed.to_bytes(8, "little") + epoch.to_bytes(8, "little")
+    return indices.shuffle(seed=int.from_bytes(blake3(key, derive_key_context="thawline order").digest(length=4)))
 
 
 def iterate(records: Records, view: int, *, epoch: int = 0, shuffle: bool = True) -> Iterator[Batch]:

@@ -5,6 +5,7 @@ its size in pixels are known before anything is spent on it, and gives the reaso
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -30,6 +31,14 @@ MAX_PIXELS = 80_000_000
 
 ColorMode = Literal["rgb", "grayscale"]
 Interpolation = Literal["nearest", "bilinear", "area"]
+
+# What a file of each format begins with.
+_SIGNATURES: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": lambda data: data.startswith(b"\xff\xd8\xff"),
+    "PNG": lambda data: data.startswith(b"\x89PNG\r\n"),
+    "BMP": lambda data: data.startswith(b"BM"),
+    "WEBP": lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP",
+}
 
 _CHANNELS = {"rgb": 3, "grayscale": 1}
 _READ_FLAGS = {"rgb": cv2.IMREAD_COLOR_RGB, "grayscale": cv2.IMREAD_GRAYSCALE}
@@ -62,8 +71,10 @@ class Decoding:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        is_pair = isinstance(size, tuple | list) and len(size) == 2
+        if not is_pair or not all(isinstance(side, int) and side > 0 for side in size):
             raise ArgumentError(f"image_size is (height, width) in whole pixels, like (160, 160); got {size!r}.")
+        object.__setattr__(self, "image_size", tuple(size))
         _check_word("color_mode", self.color_mode, get_args(ColorMode))
         _check_word("interpolation", self.interpolation, get_args(Interpolation))
 
@@ -103,7 +114,10 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
         (4, 4, 3)
     """
     _check_header(data, decoding, name)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS[decoding.color_mode])
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS[decoding.color_mode])
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise UnreadableImageError(
             f"{name}: cannot be decoded: {_reason(data)}. Replace the file or take it out of the folder."
@@ -124,6 +138,12 @@ def _check_header(data: bytes, decoding: Decoding, name: str) -> None:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImageError(f"{name}: {error} Shrink the image or take it out of the folder.") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        for form, begins in _SIGNATURES.items():
+            if begins(data):
+                raise UnreadableImageError(
+                    f"{name}: begins as {form}, but is cut off or damaged. "
+                    "Replace the file or take it out of the folder."
+                ) from error
         raise UnreadableImageError(
             f"{name}: expected an image ({', '.join(FORMATS)}), but the content is none of them. "
             "Convert the file or take it out of the folder."

@@ -79,7 +79,7 @@ class ImageSource:
         self.paths = tuple(paths)
         self.labels = labels
         self.class_names = tuple(class_names)
-        self.decoding = Decoding((image_size[0], image_size[1]), color_mode, interpolation)
+        self.decoding = Decoding(image_size, color_mode, interpolation)
         self.batch_size = batch_size
         self.seed = seed
         self.label_mode = label_mode
@@ -360,6 +360,7 @@ class ImageFiles(ImageSource):
         image_size, batch_size, color_mode, interpolation: as in `ImageFolder`.
 
     Raises:
+        ArgumentError: a single path instead of a list.
         FolderNotFoundError: a path does not exist.
         DataError: no path names an image.
     """
@@ -373,6 +374,8 @@ class ImageFiles(ImageSource):
         color_mode: ColorMode = "rgb",
         interpolation: Interpolation = "area",
     ) -> None:
+        if isinstance(paths, str | os.PathLike):
+            raise ArgumentError(f"paths is a list of files and folders; got {paths!r}. Write [{str(paths)!r}].")
         skipped: Counter[str] = Counter()
         found: list[Path] = []
         for path in map(Path, paths):
@@ -398,6 +401,8 @@ class ImageFiles(ImageSource):
 
 def view_of_epoch(epoch: int, views: int | None) -> int:
     """The view that an epoch shows: the epoch itself, or epoch mod views when the views are counted."""
+    if views is not None and views < 1:
+        raise ArgumentError(f"views is a whole number from 1 up, or None for a new one each epoch; got {views!r}.")
     return epoch if views is None else epoch % views
 
 
@@ -416,7 +421,9 @@ def _class_folders(directory: Path, classes: Sequence[str] | None) -> list[Path]
             f"No class folders in {str(directory)!r}, but {inside} images directly inside. "
             f"Expected one folder per class, like {directory / 'cats' / '001.jpg'}. Sort the images into folders."
         )
-    for name in classes or ():
+    for name, count in Counter(classes).items():
+        if count > 1:
+            raise ArgumentError(f"classes names {name!r} {count} times. Name every folder once.")
         if name not in present:
             near = difflib.get_close_matches(name, present, 1)
             hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(present)}."

@@ -42,7 +42,8 @@ class FeatureCache:
 
     Args:
         path: the folder; by default `THAWLINE_CACHE`, or `thawline` in the user's cache folder.
-        max_bytes: refuse to grow beyond this size; by default the disk is the limit.
+        max_bytes: refuse to grow beyond this size; by default the disk is the limit. Where a folder is open already,
+            the newest limit holds for all.
 
     Raises:
         CacheError: the folder holds a cache of another version, or something else.
@@ -62,6 +63,8 @@ class FeatureCache:
             store = _open_stores.get(self.path)
             if store is None:
                 store = _open_stores[self.path] = _Store(self.path, max_bytes)
+            else:
+                store.allow(max_bytes)
         self._store = store
 
     def __repr__(self) -> str:
@@ -113,8 +116,15 @@ class FeatureSet:
 
         Raises:
             CacheFullError: there is no room; what was stored before stays.
+            CacheError: the tensors are not what the specs say.
         """
         columns = [np.ascontiguousarray(tensor) for tensor in tensors]
+        for column, spec in zip(columns, self.specs, strict=True):
+            if (len(keys), *spec.shape[1:]) != column.shape or spec.dtype != column.dtype.name:
+                raise CacheError(
+                    f"Features are {spec} for {len(keys)} images, but the engine gave {column.dtype} {column.shape}. "
+                    "Use another engine, or strategy='joint'."
+                )
         with self._store.writing(len(keys) * self.row_bytes) as transaction:
             for index, key in enumerate(keys):
                 transaction.put(self._prefix + key, b"".join(column[index].tobytes() for column in columns))
@@ -136,7 +146,9 @@ class FeatureSet:
                     )
                 start = 0
                 for tensor, size in zip(tensors, self._row_bytes, strict=True):
-                    tensor[index].reshape(-1).view(np.uint8)[:] = np.frombuffer(row[start : start + size], np.uint8)
+                    # A slice of one row, because the row itself may be a single number.
+                    place = tensor[index : index + 1].reshape(-1).view(np.uint8)
+                    place[:] = np.frombuffer(row[start : start + size], np.uint8)
                     start += size
         return tensors
 
@@ -147,10 +159,13 @@ class _Store:
     def __init__(self, path: Path, max_bytes: int | None) -> None:
         self.path = path
         self._max_bytes = max_bytes
+        self._was_full = False
+        # Transactions under way; the map may be resized only when there are none.
+        self._busy = 0
+        self._gate = threading.Condition()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            size = max(self._stored_bytes(), _LEAST_ROOM) + shutil.disk_usage(path).free
-            self._environment = lmdb.open(str(path), map_size=min(size, max_bytes or size), max_readers=512)
+            self._environment = lmdb.open(str(path), map_size=self._map_bytes(), max_readers=512)
         except (OSError, lmdb.Error) as error:
             raise CacheError(
                 f"The feature cache {str(path)!r} cannot be opened: {error}. Name another folder (cache=, "
@@ -158,6 +173,20 @@ class _Store:
             ) from error
         weakref.finalize(self, self._environment.close)
         self._check_format()
+
+    def allow(self, max_bytes: int | None) -> None:
+        """Sets the quota anew, and makes use of what room there is now; waits for transactions under way."""
+        if max_bytes == self._max_bytes and not self._was_full:
+            return
+        with self._gate:
+            self._gate.wait_for(lambda: self._busy == 0)
+            self._max_bytes, self._was_full = max_bytes, False
+            self._environment.set_mapsize(self._map_bytes())
+
+    def _map_bytes(self) -> int:
+        """The size up to which the file may grow: the quota, or what it takes and what the disk has free."""
+        size = max(self._stored_bytes(), _LEAST_ROOM) + shutil.disk_usage(self.path).free
+        return min(size, self._max_bytes or size)
 
     def _stored_bytes(self) -> int:
         """Bytes that LMDB's file takes on disk; the map may never be smaller."""
@@ -185,29 +214,44 @@ class _Store:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Any]:
         """A read transaction, which sees one state and blocks nobody."""
-        with self._environment.begin(buffers=True) as transaction:
+        with self._counted(), self._environment.begin(buffers=True) as transaction:
             yield transaction
 
     @contextlib.contextmanager
     def writing(self, needed_bytes: int = 0) -> Iterator[Any]:
         """A write transaction; when the disk or the quota is full it is undone and CacheFullError tells so."""
         try:
-            with self._environment.begin(write=True) as transaction:
+            with self._counted(), self._environment.begin(write=True) as transaction:
                 yield transaction
         except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
             raise self._full(needed_bytes, error) from error
         except lmdb.Error as error:
-            if "No space left" not in str(error):
-                raise CacheError(f"The feature cache {str(self.path)!r} failed: {error}.") from error
-            raise self._full(needed_bytes, error) from error
+            # LMDB tells a full disk in several ways, a short write among them; what it would have written tells more.
+            if shutil.disk_usage(self.path).free < needed_bytes + _LEAST_ROOM:
+                raise self._full(needed_bytes, error) from error
+            raise CacheError(f"The feature cache {str(self.path)!r} failed: {error}.") from error
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts a transaction while it is under way."""
+        with self._gate:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._busy -= 1
+                self._gate.notify_all()
 
     def _full(self, needed_bytes: int, error: Exception) -> CacheFullError:
-        quota = "" if self._max_bytes is None else f", its quota is {self._max_bytes / 1e6:,.1f} MB"
+        self._was_full = True
+        quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
+        move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
         free = shutil.disk_usage(self.path).free
         return CacheFullError(
             f"The feature cache {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, the disk "
-            f"has {free / 1e6:,.1f} MB free{quota} ({error}). What is stored stays: make room, or name another folder "
-            "(cache=, THAWLINE_CACHE), and run the same again."
+            f"has {free / 1e6:,.1f} MB free{quota} ({error}). What is stored stays: {move}, or name another "
+            "folder (cache=, THAWLINE_CACHE), and run the same again."
         )
 
 

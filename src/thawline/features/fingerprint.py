@@ -10,6 +10,7 @@ import json
 import os
 import platform
 from importlib.metadata import version
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from thawline.stack.cut import Cut
 
 # Entries of a layer's configuration that change between runs without changing its answers.
 _UNIMPORTANT = ("name", "trainable", "build_config", "registered_name")
+
+# Packages whose code is known by their version, which the numeric profile has.
+_KNOWN_PACKAGES = ("keras", "tensorflow", "jax", "torch", "builtins", "abc", "typing")
 
 
 def digest_weights(weights: list[Any]) -> str:
@@ -36,20 +40,21 @@ def digest_weights(weights: list[Any]) -> str:
 def describe_prefix(cut: Cut) -> dict[str, Any]:
     """The graph below the line and its weights, so that equal graphs have equal descriptions.
 
-    Layers are described by class, configuration and the positions of what they take; layers that do not come with
-    Keras also by their source code.
+    Layers are described by class, configuration and arguments, in which a tensor is the position where it came up;
+    layers and functions that do not come with Keras also by their source code.
     """
     positions = {id(tensor): index for index, tensor in enumerate(cut.inputs)}
     calls = []
     for node in cut.below:
-        takes = [positions[id(tensor)] for tensor in node.inputs]
-        calls.append([_describe_layer(node), takes])
+        calls.append([_describe_layer(node.layer), _describe_arguments(node, positions)])
         for tensor in node.outputs:
             positions[id(tensor)] = len(positions)
+    # Which tensors cross, and in which order: rows hold them one after another.
+    places = [positions[id(tensor)] for tensor in cut.prefix.outputs]
     return {
         "inputs": [[str(tensor.dtype), list(tensor.shape)] for tensor in cut.inputs],
         "calls": blake3(_canonical(calls)).hexdigest(),
-        "crossing": [[spec.dtype, list(spec.shape)] for spec in cut.crossing],
+        "crossing": [[place, spec.dtype, list(spec.shape)] for place, spec in zip(places, cut.crossing, strict=True)],
         "weights": digest_weights(cut.prefix.weights),
     }
 
@@ -97,18 +102,64 @@ def row_key(image_digest: bytes, view: int) -> bytes:
     return image_digest + view.to_bytes(4, "big")
 
 
-def _describe_layer(node: Any) -> Any:
-    """Class, configuration and plain arguments of one call."""
-    kind = type(node.layer)
-    config = node.layer.get_config() if hasattr(node.layer, "get_config") else vars(node.layer)
-    plain = [leaf for leaf in keras.tree.flatten(node.arguments) if not isinstance(leaf, keras.KerasTensor)]
-    source = "" if kind.__module__.startswith("keras.") else inspect.getsource(kind)
-    return [kind.__module__, kind.__qualname__, _without_names(config), [repr(leaf) for leaf in plain], source]
+def _describe_layer(layer: Any) -> Any:
+    """Class and configuration of a layer, with the source code of what Keras does not bring."""
+    kind = type(layer)
+    config = layer.get_config() if hasattr(layer, "get_config") else vars(layer)
+    sources = [_source(base) for base in kind.__mro__ if _is_foreign(base)]
+    # A Lambda or an activation is configured by the name of its function only.
+    functions = [value for value in vars(layer).values() if inspect.isfunction(value) and _is_foreign(value)]
+    sources += [[_source(function), _describe_value(function)] for function in functions]
+    return [kind.__module__, kind.__qualname__, _without_names(config), sources]
+
+
+def _describe_arguments(node: Any, positions: dict[int, int]) -> Any:
+    """The arguments of a call as they stand: `1 - x` is not `x - 1`."""
+
+    def describe(leaf: Any) -> Any:
+        if isinstance(leaf, keras.KerasTensor):
+            return {"tensor": positions[id(leaf)]}
+        # The text of a large array leaves out its middle.
+        return {"array": digest_weights([leaf])} if hasattr(leaf, "shape") else repr(leaf)
+
+    return keras.tree.map_structure(describe, node.arguments)
+
+
+def _is_foreign(thing: Any) -> bool:
+    """Whether a class or function is code whose version nobody notes."""
+    return (thing.__module__ or "").split(".")[0] not in _KNOWN_PACKAGES
+
+
+def _source(thing: Any) -> Any:
+    """The source code of a class or function; its bytecode where no source is kept, as for classes of a notebook."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):
+        members = {"": thing} if isinstance(thing, FunctionType) else vars(thing)
+        return {name: _describe_value(value) for name, value in members.items()}
+
+
+def _describe_value(value: Any) -> Any:
+    """A constant by its value; a function by its instructions and what they hold on to, without files and lines."""
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), list(value.co_names), [_describe_value(constant) for constant in value.co_consts]]
+    function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+    if isinstance(function, FunctionType):
+        held = [*(function.__defaults__ or ()), *inspect.getclosurevars(function).nonlocals.values()]
+        # Functions among them by their instructions only: one may hold itself.
+        constants = [_describe_value(getattr(constant, "__code__", constant)) for constant in held]
+        return [_describe_value(function.__code__), constants]
+    if isinstance(value, np.ndarray):
+        return digest_weights([value])
+    return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__name__
 
 
 def _without_names(config: Any) -> Any:
     """A configuration without names and other entries that change nothing."""
     if isinstance(config, dict):
+        # The name of a dtype policy is all there is to it.
+        if str(config.get("class_name", "")).endswith("DTypePolicy"):
+            return [config["class_name"], config.get("config")]
         return {key: _without_names(value) for key, value in config.items() if key not in _UNIMPORTANT}
     if isinstance(config, list | tuple):
         return [_without_names(value) for value in config]

@@ -1,0 +1,41 @@
+"""The command line answers at once, and without TensorFlow."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import thawline
+from thawline.cli import app
+
+
+def test_help_loads_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, thawline.cli\n"
+        "sys.argv = ['thawline', '--help']\n"
+        "try:\n    thawline.cli.main()\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "loaded = {'tensorflow', 'keras', 'cv2', 'grain', 'numpy'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "train on real images" in done.stdout.lower()
+
+
+@pytest.mark.parametrize("command", ["demo", "init", "train", "evaluate", "predict"])
+def test_every_command_explains_itself(command):
+    done = CliRunner().invoke(app, [command, "--help"])
+    assert done.exit_code == 0
+    assert f"thawline {command}" in done.stdout.replace("root", "thawline")
+
+
+def test_the_version_is_told():
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"thawline {thawline.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["trian"], ["train"], ["demo", "--epochs", "0"], ["predict", "run"]])
+def test_wrong_usage_is_exit_code_2(words):
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "Error" in done.stderr

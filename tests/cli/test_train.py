@@ -1,0 +1,203 @@
+"""thawline train, evaluate and predict: from a recipe to a run folder, and what the run folder says afterwards."""
+
+import csv
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import thawline as tl
+from thawline.cli import app
+from thawline.features.cache import FeatureSet
+from thawline.training.display import EpochDisplay
+
+RECIPE = {
+    "data": {"train": "images", "validation": 0.25, "image_size": [16, 16], "batch_size": 8, "seed": 3},
+    "augment": {"horizontal_flip": True, "rotation_range": 20},
+    "stack": [
+        {
+            "name": "base",
+            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "BatchNormalization", "ReLU"],
+            "trainable": False,
+            "value_range": [0, 1],
+        },
+        {
+            "name": "head",
+            "layers": [
+                "GlobalAveragePooling2D",
+                {"Dropout": {"rate": 0.2}},
+                {"Dense": {"units": "classes", "activation": "softmax"}},
+            ],
+        },
+    ],
+    "phases": [{"train": "head", "epochs": 3, "learning_rate": 0.05, "views": 2}],
+    "run": {"folder": "runs", "name": "small"},
+}
+
+
+@pytest.fixture
+def project(image_folder, tmp_path):
+    """A recipe beside a folder of images of three colours."""
+    image_folder({"blue": 12, "green": 12, "red": 12}, size=(20, 16), seed=1)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(RECIPE))
+    return path
+
+
+def thawline(*words):
+    """Runs a command as typed; gives exit code and outputs."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def weights_of(run):
+    """All weights of a run's stack, read by plain Keras."""
+    return keras.saving.load_model(run / "stack.keras").get_weights()
+
+
+def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, tmp_path):
+    done = thawline("train", project)
+    assert done.exit_code == 0, done.output
+    assert "On held-out images" in done.stdout
+    assert "54 of 54 extracted (training images)" in done.stderr  # 27 images, 2 views
+    run = tmp_path / "runs" / "small"
+    assert sorted(path.name for path in run.iterdir()) == [
+        "environment.json",
+        "history.csv",
+        "labels.txt",
+        "metrics.json",
+        "plan.json",
+        "recipe.yaml",
+        "report.html",
+        "stack.keras",
+    ]
+    assert (run / "labels.txt").read_text() == "blue\ngreen\nred\n"
+    assert json.loads((run / "plan.json").read_text())["phases"][0]["strategy"] == "precomputed"
+    rows = list(csv.DictReader((run / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["images"] == {"train": 27, "validation": 9}
+    assert np.sum(metrics["confusion"]) == 9
+    assert metrics["accuracy"] == pytest.approx(float(rows[-1]["val_accuracy"]))
+
+    again = json.loads(thawline("evaluate", run, "--json").stdout)
+    assert again["images"] == 9
+    assert again["loss"] == pytest.approx(float(rows[-1]["val_loss"]), abs=1e-6)
+    assert again["accuracy"] == pytest.approx(metrics["accuracy"])
+
+    elsewhere = json.loads(thawline("evaluate", run, "--data", tmp_path / "images", "--json").stdout)
+    assert elsewhere["images"] == 36
+
+
+def test_predict_names_images_in_order_with_probabilities(project, tmp_path):
+    thawline("train", project, "--quiet")
+    run = tmp_path / "runs" / "small"
+    files = [tmp_path / "images" / "red" / "003.png", tmp_path / "images" / "blue" / "001.png"]
+    rows = json.loads(thawline("predict", run, *files, "--top", 3, "--json").stdout)
+    assert [row["path"] for row in rows] == [str(path) for path in files]
+    model = keras.saving.load_model(run / "stack.keras")
+    for row, path in zip(rows, files, strict=True):
+        pixels = tl.ImageFiles([path], image_size=(16, 16)).image(0)
+        wanted = model.predict(pixels[None].astype("float32"), verbose=0)[0]
+        assert [found["name"] for found in row["classes"]] == [["blue", "green", "red"][i] for i in np.argsort(-wanted)]
+        assert [found["probability"] for found in row["classes"]] == pytest.approx(
+            sorted(wanted, reverse=True), abs=1e-6
+        )
+    table = thawline("predict", run, *files)
+    assert table.exit_code == 0
+    assert "red/003.png" in table.stdout
+
+
+def test_a_second_training_extracts_nothing_and_gets_a_folder_of_its_own(project, tmp_path):
+    thawline("train", project)
+    before = (tmp_path / "runs" / "small" / "metrics.json").read_bytes()
+    again = thawline("train", project)
+    assert "0 of 54 extracted (training images)" in again.stderr
+    assert "0 of 9 extracted (validation images)" in again.stderr
+    assert (tmp_path / "runs" / "small" / "metrics.json").read_bytes() == before
+    for one, two in zip(
+        weights_of(tmp_path / "runs" / "small"), weights_of(tmp_path / "runs" / "small-2"), strict=True
+    ):
+        assert np.array_equal(one, two)
+
+
+def test_ctrl_c_during_extraction_loses_nothing_and_the_same_command_goes_on(project, tmp_path, monkeypatch):
+    write = FeatureSet.write
+    calls = []
+
+    def interrupted(self, keys, tensors):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(len(keys))
+        write(self, keys, tensors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureSet, "write", interrupted)
+        stopped = thawline("train", project)
+    assert stopped.exit_code == 130
+    assert "the same command goes on from here" in stopped.stderr
+    done = thawline("train", project)
+    assert done.exit_code == 0, done.output
+    assert f"{54 - calls[0]} of 54 extracted (training images)" in done.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]
+
+
+def test_ctrl_c_during_training_goes_on_to_the_weights_of_an_undisturbed_run(project, tmp_path, monkeypatch):
+    thawline("train", project, "run.name=whole", "--quiet")
+    on_epoch_begin = EpochDisplay.on_epoch_begin
+
+    def interrupted(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        on_epoch_begin(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochDisplay, "on_epoch_begin", interrupted)
+        stopped = thawline("train", project)
+    assert stopped.exit_code == 130
+    assert thawline("evaluate", tmp_path / "runs" / "small").exit_code == 2  # it is not finished
+    done = thawline("train", project)
+    assert "continuing after epoch 2" in done.stderr
+    whole, pieces = tmp_path / "runs" / "whole", tmp_path / "runs" / "small"
+    assert (whole / "history.csv").read_text() == (pieces / "history.csv").read_text()
+    for one, two in zip(weights_of(whole), weights_of(pieces), strict=True):
+        assert np.array_equal(one, two)
+    assert not (pieces / "checkpoints").exists()
+
+
+def test_an_unfinished_run_of_another_recipe_is_not_overwritten(project, tmp_path):
+    thawline("train", project)
+    (tmp_path / "runs" / "small" / "metrics.json").unlink()
+    other = thawline("train", project, "data.seed=9")
+    assert other.exit_code == 2
+    assert "another recipe" in other.stderr
+    assert "'seed: 3' is now 'seed: 9'" in other.stderr
+
+
+def test_bad_input_is_one_line_and_an_exit_code(project, tmp_path):
+    broken = tmp_path / "images" / "red" / "bad.png"
+    broken.write_text("no image")
+    for words, code, message in [
+        (["train", project], 1, str(broken)),
+        (["train", project, "data.train=nowhere"], 2, "does not exist"),
+        (["train", project, "stack.1.layers.2.Dense.units=4"], 1, "3 classes"),
+        (["train", project, "data.sed=1"], 2, "did you mean 'seed'"),
+        (["evaluate", tmp_path], 2, "No run in"),
+        (["predict", tmp_path / "none", broken], 2, "No run in"),
+        (["init", tmp_path], 2, "exists already"),
+    ]:
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+        done = thawline(*words)
+        assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
+        assert "Traceback" not in done.output
+        assert done.stdout == ""
+
+
+def test_init_writes_a_recipe_that_only_lacks_images(tmp_path):
+    assert thawline("init", tmp_path / "new").exit_code == 0
+    done = thawline("train", tmp_path / "new" / "recipe.yaml")
+    assert done.exit_code == 2
+    assert str(tmp_path / "new" / "images") in done.stderr

@@ -1,0 +1,30 @@
+"""The examples and the benchmarks run, on few images, and say what they promise."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_script(monkeypatch, script, *words):
+    """Runs a script of the repository as typed."""
+    monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+    runpy.run_path(str(ROOT / script), run_name="__main__")
+
+
+def test_three_ways_agree(monkeypatch, capsys):
+    run_script(monkeypatch, "examples/three_ways.py", "--limit", 15, "--epochs", 2)
+    out = capsys.readouterr().out
+    assert out.rstrip().endswith("The three ways agree.")
+    for way in ("joint", "precomputed", "streamed"):
+        assert f"\n{way}" in f"\n{out}"
+
+
+def test_the_benchmark_of_strategies_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(monkeypatch, "benchmarks/strategies.py", "--limit", 5, "--epochs", 1, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert all(isinstance(value, float) for value in content.values())
+    assert {"generator_s", "precomputed_s", "precomputed_ratio", "second_head_ratio"} <= content.keys()

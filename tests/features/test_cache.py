@@ -1,0 +1,277 @@
+"""The feature cache: what is written is read, what is full says so, what is foreign is refused."""
+
+import threading
+
+import lmdb
+import numpy as np
+import pytest
+
+from thawline.errors import ArgumentError, CacheError, CacheFullError
+from thawline.features.cache import FeatureCache, default_cache_path
+from thawline.specs import TensorSpec
+
+MEGABYTE = 1 << 20
+RANDOM = np.random.default_rng(0)
+
+
+def keys(*numbers):
+    return [bytes(32) + number.to_bytes(4, "big") for number in numbers]
+
+
+def floats(*shape):
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def one_set(cache, *shape, name="a", dtype="float32"):
+    return cache.features({"prefix": name}, [TensorSpec((None, *shape), dtype)])
+
+
+def fill(features, row, most=10_000):
+    """Writes rows one by one until no room is left; gives how many are stored."""
+    for number in range(most):
+        try:
+            features.write(keys(number), [row])
+        except CacheFullError:
+            return number
+    raise AssertionError("the cache never became full")
+
+
+def test_rows_come_back_bit_by_bit(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 3, 4)
+    rows = floats(5, 3, 4)
+    rows[0, 0] = [np.nan, -0.0, np.inf, np.finfo(np.float32).smallest_subnormal]
+    features.write(keys(*range(5)), [rows])
+    (read,) = features.read(keys(*range(5)))
+    assert (read.dtype, read.shape) == (rows.dtype, rows.shape)
+    np.testing.assert_array_equal(read.view(np.uint32), rows.view(np.uint32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "uint8", "int32", "bool", "float8_e4m3fn"])
+def test_every_dtype_is_kept(tmp_path, dtype):
+    features = one_set(FeatureCache(tmp_path), 6, dtype=dtype)
+    rows = RANDOM.integers(0, 2, (2, 6)).astype(np.dtype(dtype))
+    features.write(keys(0, 1), [rows])
+    np.testing.assert_array_equal(features.read(keys(0, 1))[0], rows, strict=True)
+
+
+def test_several_tensors_of_several_dtypes_are_one_row(tmp_path):
+    specs = [
+        TensorSpec((None, 2, 3), "float32"),
+        TensorSpec((None,), "uint8"),
+        TensorSpec((None, 5), "float16"),
+        TensorSpec((None,), "float32"),
+    ]
+    features = FeatureCache(tmp_path).features({}, specs)
+    tensors = [floats(4, 2, 3), np.array([1, 2, 3, 4], np.uint8), floats(4, 5).astype(np.float16), floats(4)]
+    features.write(keys(*range(4)), tensors)
+    assert features.row_bytes == 2 * 3 * 4 + 1 + 5 * 2 + 4
+    for read, written in zip(features.read(keys(*range(4))), tensors, strict=True):
+        np.testing.assert_array_equal(read, written, strict=True)
+
+
+def test_rows_come_in_the_order_of_the_keys_and_as_often_as_asked(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 2)
+    rows = floats(3, 2)
+    features.write(keys(0, 1, 2), [rows])
+    np.testing.assert_array_equal(features.read(keys(2, 0, 2))[0], rows[[2, 0, 2]])
+    assert features.read([])[0].shape == (0, 2)
+
+
+def test_arrays_with_gaps_are_written_as_they_look(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 3, 2)
+    whole = floats(4, 2, 6)
+    features.write(keys(0, 1), [whole[::2, :, ::2].transpose(0, 2, 1)])
+    np.testing.assert_array_equal(features.read(keys(0, 1))[0], whole[::2, :, ::2].transpose(0, 2, 1))
+
+
+def test_what_is_read_may_be_changed_without_changing_the_cache(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 2)
+    rows = floats(1, 2)
+    features.write(keys(0), [rows])
+    features.read(keys(0))[0][:] = 0
+    np.testing.assert_array_equal(features.read(keys(0))[0], rows)
+
+
+def test_missing_gives_the_positions_of_what_is_not_stored(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 2)
+    assert features.missing(keys(0, 1, 2)) == [0, 1, 2]
+    features.write(keys(1, 3), [floats(2, 2)])
+    assert features.missing(keys(0, 1, 2, 3, 1)) == [0, 2]
+    assert features.missing([]) == []
+
+
+def test_two_sets_do_not_mix(tmp_path):
+    cache = FeatureCache(tmp_path)
+    first, second = one_set(cache, 2, name="a"), one_set(cache, 2, name="b")
+    rows = floats(2, 1, 2)
+    first.write(keys(0), [rows[0]])
+    assert second.missing(keys(0)) == [0]
+    second.write(keys(0), [rows[1]])
+    np.testing.assert_array_equal(first.read(keys(0))[0], rows[0])
+    np.testing.assert_array_equal(second.read(keys(0))[0], rows[1])
+
+
+def test_a_missing_row_is_an_error_with_the_next_move(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 2)
+    with pytest.raises(CacheError, match=r"A row of features in .* is missing\. Delete the folder; it is a cache"):
+        features.read(keys(0))
+
+
+def test_a_row_of_another_length_is_an_error(tmp_path):
+    cache = FeatureCache(tmp_path)
+    one_set(cache, 2).write(keys(0), [floats(1, 2)])
+    with pytest.raises(CacheError, match="has 8 bytes, not 12"):
+        one_set(cache, 3).read(keys(0))
+
+
+@pytest.mark.parametrize("wrong", [floats(2, 2).astype(np.float64), floats(2, 3), floats(1, 2), floats(2, 2, 1)])
+def test_tensors_that_are_not_what_the_specs_say_are_not_written(tmp_path, wrong):
+    features = one_set(FeatureCache(tmp_path), 2)
+    with pytest.raises(CacheError, match=r"Features are float32 \(None, 2\) for 2 images, but the engine gave"):
+        features.write(keys(0, 1), [wrong])
+    assert features.missing(keys(0, 1)) == [0, 1]
+
+
+def test_a_folder_may_be_opened_twice_in_one_process(tmp_path):
+    first, second = FeatureCache(tmp_path), FeatureCache(tmp_path / ".." / tmp_path.name)
+    rows = floats(1, 2)
+    one_set(first, 2).write(keys(0), [rows])
+    np.testing.assert_array_equal(one_set(second, 2).read(keys(0))[0], rows)
+    del first
+    np.testing.assert_array_equal(one_set(second, 2).read(keys(0))[0], rows)
+
+
+def test_a_set_outlives_the_cache_it_came_from(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 2)
+    rows = floats(1, 2)
+    features.write(keys(0), [rows])
+    np.testing.assert_array_equal(features.read(keys(0))[0], rows)
+
+
+def test_closing_and_opening_keeps_the_rows(tmp_path):
+    rows = floats(1, 2)
+    one_set(FeatureCache(tmp_path), 2).write(keys(0), [rows])
+    # Nobody holds the cache any more, so another may open the file itself.
+    lmdb.open(str(tmp_path)).close()
+    np.testing.assert_array_equal(one_set(FeatureCache(tmp_path), 2).read(keys(0))[0], rows)
+
+
+def test_many_threads_may_read_while_one_writes(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 2)
+    rows = np.arange(400, dtype=np.float32).reshape(200, 2)
+    features.write(keys(*range(100)), [rows[:100]])
+    wrong = []
+
+    def read():
+        for _ in range(20):
+            if not np.array_equal(features.read(keys(*range(100)))[0], rows[:100]):
+                wrong.append("rows")
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(100, 200):
+        features.write(keys(number), [rows[number : number + 1]])
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    np.testing.assert_array_equal(features.read(keys(*range(200)))[0], rows)
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(tmp_path):
+    features = one_set(FeatureCache(tmp_path, max_bytes=MEGABYTE), 1000)
+    rows = floats(500, 1000)
+    with pytest.raises(CacheFullError):
+        features.write(keys(*range(500)), [rows])
+    assert features.missing(keys(*range(500))) == list(range(500))
+
+
+def test_a_full_cache_says_what_to_do_and_keeps_what_it_has(tmp_path):
+    cache = FeatureCache(tmp_path, max_bytes=MEGABYTE)
+    features = one_set(cache, 10_000)
+    row = floats(1, 10_000)
+    stored = fill(features, row)
+    assert 5 < stored <= MEGABYTE / 40_000
+    assert cache.size_bytes <= MEGABYTE
+    with pytest.raises(
+        CacheFullError, match=r"is full: 0\.0 MB more .* max_bytes allows 1\.0 MB .*raise max_bytes, or name"
+    ):
+        features.write(keys(99), [row])
+    assert features.missing(keys(*range(stored + 1))) == [stored]
+    for number in range(stored):
+        np.testing.assert_array_equal(features.read(keys(number))[0], row)
+
+
+def test_a_full_cache_goes_on_when_it_is_opened_with_more_room(tmp_path):
+    features = one_set(FeatureCache(tmp_path, max_bytes=MEGABYTE), 10_000)
+    row = floats(1, 10_000)
+    stored = fill(features, row)
+    # The old set is still held, as a traceback in a notebook would do.
+    larger = one_set(FeatureCache(tmp_path, max_bytes=4 * MEGABYTE), 10_000)
+    larger.write(keys(stored), [row])
+    assert fill(larger, row) > 2 * stored
+    np.testing.assert_array_equal(features.read(keys(0))[0], row)
+
+
+def test_a_smaller_limit_keeps_what_is_there_and_takes_no_more(tmp_path):
+    features = one_set(FeatureCache(tmp_path), 10_000)
+    row = floats(1, 10_000)
+    features.write(keys(*range(60)), [np.repeat(row, 60, axis=0)])
+    smaller = one_set(FeatureCache(tmp_path, max_bytes=MEGABYTE), 10_000)
+    with pytest.raises(CacheFullError):
+        smaller.write(keys(99), [row])
+    np.testing.assert_array_equal(smaller.read(keys(59))[0], row)
+
+
+def test_a_full_disk_is_told_with_what_is_free_and_room_made_is_used(tmp_path, monkeypatch):
+    usage = FeatureCache.__init__.__globals__["shutil"].disk_usage(tmp_path)
+    free = [MEGABYTE]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=free[0]))
+    features = one_set(FeatureCache(tmp_path), 10_000)
+    row = floats(1, 10_000)
+    stored = fill(features, row)
+    with pytest.raises(CacheFullError, match=r"the disk has 1\.0 MB free \(.*make room, or name another folder"):
+        features.write(keys(stored), [row])
+    free[0] = 8 * MEGABYTE
+    one_set(FeatureCache(tmp_path), 10_000).write(keys(stored), [row])
+    assert features.missing(keys(stored)) == []
+
+
+def test_another_format_is_refused(tmp_path):
+    FeatureCache(tmp_path)
+    with lmdb.open(str(tmp_path)) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"format", (99).to_bytes(2, "big"))
+    with pytest.raises(
+        CacheError, match=r"has format 99; this thawline reads 1\. Name another folder .*delete this one"
+    ):
+        FeatureCache(tmp_path)
+
+
+def test_what_is_no_folder_or_no_cache_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheError, match=r"file' cannot be opened: .*Name another folder"):
+        FeatureCache(tmp_path / "file")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "data.mdb").write_bytes(b"something else " * 1000)
+    with pytest.raises(CacheError, match=r"other' cannot be opened: .*Name another folder"):
+        FeatureCache(tmp_path / "other")
+
+
+def test_a_limit_that_is_too_small_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="max_bytes is 1,048,576 or more; got 10"):
+        FeatureCache(tmp_path, max_bytes=10)
+
+
+def test_the_default_folder_is_what_thawline_cache_says(own_cache, monkeypatch):
+    assert default_cache_path() == own_cache
+    assert FeatureCache().path == own_cache.resolve()
+    monkeypatch.delenv("THAWLINE_CACHE")
+    assert default_cache_path().name == "thawline"
+
+
+def test_a_cache_tells_its_folder_and_size(tmp_path):
+    cache = FeatureCache(tmp_path)
+    before = cache.size_bytes
+    one_set(cache, 1000).write(keys(*range(100)), [floats(100, 1000)])
+    assert 400_000 <= cache.size_bytes - before < 1_000_000
+    assert repr(cache) == f"FeatureCache({str(tmp_path)!r}, {cache.size_bytes / 1e6:,.1f} MB)"

@@ -1,0 +1,186 @@
+"""Recipes: strict, with errors that name the nearest known word; what is written out reads back the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from thawline.errors import DataError, JointError, RecipeError
+from thawline.recipe import load_recipe, parse_recipe
+
+
+def content(**changes):
+    """A small whole recipe, with some sections changed."""
+    return {
+        "data": {"train": "images", "validation": 0.25, "image_size": [8, 8], "seed": 3},
+        "stack": [
+            {"name": "base", "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}], "trainable": False},
+            {"name": "head", "layers": ["GlobalAveragePooling2D", {"Dense": {"units": "classes"}}]},
+        ],
+        "phases": [{"train": "head", "epochs": 2}],
+        **changes,
+    }
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """Writes a recipe and gives its path."""
+
+    def write(text=None, **changes):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(content(**changes)) if text is None else text)
+        return path
+
+    return write
+
+
+def test_a_recipe_reads_back_as_it_was_written_out():
+    recipe = parse_recipe(content(augment={"zoom_range": 0.2, "horizontal_flip": True}))
+    assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+def test_paths_are_relative_to_the_recipes_folder(recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file(run={"folder": "../runs", "name": "x"}))
+    assert recipe.data.train == str(tmp_path / "images")
+    assert recipe.run.folder == str(tmp_path.parent / "runs")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dta": 1}, "dta is not known; did you mean 'data'?"),
+        ({"data": {"train": "x", "batch_sise": 3}}, "data.batch_sise is not known; did you mean 'batch_size'?"),
+        ({"phases": [{"train": "head", "epochs": 1, "learning": 1}]}, "phases.0.learning is not known; did you mean"),
+        ({"data": {}}, "data.train is missing"),
+        ({"data": {"train": "x", "image_size": "big"}}, "data.image_size: .* got 'big'"),
+        ({"stack": [{"name": "a"}]}, "stage 'a' has one of backbone, layers or model; got none"),
+        ({"stack": [{"name": "a", "layers": ["Flatten"], "pooling": "avg"}]}, "which belong to a backbone"),
+        ({"augment": {"zoom_rnge": 0.1}}, r"augment\(\) has no argument 'zoom_rnge'. Did you mean 'zoom_range'?"),
+        ({"augment": {"zoom_range": 2}}, "zoom_range gives factors from -1 to 3; they must stay above 0"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(recipe_file, changes, message):
+    path = recipe_file(**changes)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_every_wrong_thing_is_told_at_once():
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(content(data={"trian": "x"}, phases=[{"epochs": "many"}]))
+    assert len(str(caught.value).splitlines()) == 3  # train is missing, trian is not known, epochs is no number
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [1", "is no YAML file"), ("- 1", "it holds list")])
+def test_a_file_that_is_no_recipe_is_refused(recipe_file, text, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_file(text))
+
+
+def test_yaml_cannot_build_objects(recipe_file):
+    with pytest.raises(RecipeError, match="is no YAML file"):
+        load_recipe(recipe_file("data: !!python/object/apply:os.getcwd []"))
+
+
+def test_a_missing_recipe_says_how_to_get_one(tmp_path):
+    with pytest.raises(RecipeError, match="thawline init"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_overrides_change_single_values_and_make_sections(recipe_file):
+    recipe = load_recipe(
+        recipe_file(), ["data.batch_size=16", "phases.0.epochs=7", "augment.horizontal_flip=true", "run.name=other"]
+    )
+    assert (recipe.data.batch_size, recipe.phases[0].epochs, recipe.run.name) == (16, 7, "other")
+    assert recipe.augment == {"horizontal_flip": True}
+
+
+@pytest.mark.parametrize("override", ["data.batch_size", "=3", "phases.4.epochs=3", "data.train.x=3", "data.seed=[1"])
+def test_an_override_that_leads_nowhere_is_refused(recipe_file, override):
+    with pytest.raises(RecipeError, match=r"override|value of"):
+        load_recipe(recipe_file(), [override])
+
+
+def test_the_stack_has_as_many_answers_as_there_are_classes():
+    stack = parse_recipe(content()).build_stack(5)
+    assert stack.output_spec.shape == (None, 5)
+    assert [stage.name for stage in stack.stages] == ["base", "head"]
+    assert [stage.is_frozen for stage in stack.stages] == [True, False]
+
+
+def test_first_weights_come_from_the_seed():
+    first, again, other = (
+        parse_recipe(content(data={"train": "x", "image_size": [8, 8], "seed": seed}))
+        .build_stack(2)
+        .model.get_weights()
+        for seed in (1, 1, 2)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_backbone_brings_its_size_and_its_value_range():
+    stage = {"name": "base", "backbone": "MobileNetV2", "weights": None, "trainable": False}
+    recipe = parse_recipe(content(data={"train": "x"}, stack=[stage, content()["stack"][1]]))
+    assert recipe.image_size == (224, 224)
+    small = recipe.model_copy(update={"data": recipe.data.model_copy(update={"image_size": (32, 32)})})
+    assert small.build_stack(2).stages[0].value_range == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("Dens", "'Dens' is no layer that a recipe may use. Did you mean 'Dense'?"),
+        ({"Lambda": {"function": "x"}}, "'Lambda' is no layer that a recipe may use"),
+        ({"Dense": {"unit": 3}}, r"Dense\(\{'unit': 3\}\) cannot be built"),
+        ({"Dense": {}, "Flatten": {}}, "a layer is one name with its options"),
+    ],
+)
+def test_a_layer_that_cannot_be_built_is_named_with_its_stage(layer, message):
+    recipe = parse_recipe(content(stack=[{"name": "only", "layers": [layer]}]))
+    with pytest.raises(RecipeError, match=message) as caught:
+        recipe.build_stack(2)
+    assert "'only'" in str(caught.value)
+
+
+def test_images_are_split_and_only_the_training_side_is_augmented(image_folder):
+    folder = image_folder(2, count=8)
+    recipe = parse_recipe(content(data={"train": str(folder), "validation": 0.25}, augment={"horizontal_flip": True}))
+    train, val = recipe.open_images()
+    assert (len(train), len(val)) == (12, 4)
+    assert train.augmentation is not None
+    assert val.augmentation is None
+
+
+def test_validation_may_be_a_folder_with_the_same_classes(image_folder):
+    train_folder = image_folder({"a": 2, "b": 2}, name="train")
+    val_folder = image_folder({"a": 1, "b": 1, "c": 1}, name="val")
+    recipe = parse_recipe(content(data={"train": str(train_folder), "validation": str(val_folder)}))
+    _, val = recipe.open_images()
+    assert val.class_names == ("a", "b")
+    missing = parse_recipe(content(data={"train": str(val_folder), "validation": str(train_folder)}))
+    with pytest.raises(DataError, match="'c'"):
+        missing.open_images()
+
+
+def test_limit_takes_the_first_images_of_each_class(image_folder):
+    folder = image_folder({"a": 9, "b": 3})
+    recipe = parse_recipe(content(data={"train": str(folder), "limit": 4}))
+    train, val = recipe.open_images()
+    assert len(train) + len(val) == 4 + 3
+
+
+def test_a_stage_that_does_not_fit_is_a_joint_error():
+    model = [{"name": "a", "layers": ["Flatten"]}, {"name": "b", "layers": ["GlobalAveragePooling2D"]}]
+    with pytest.raises(JointError, match="'b'"):
+        parse_recipe(content(stack=model)).build_stack(2)
+
+
+def test_the_template_of_init_is_a_valid_recipe():
+    from thawline.cli.init import TEMPLATE  # noqa: PLC0415
+
+    recipe = parse_recipe(yaml.safe_load(TEMPLATE), folder=Path("/data"))
+    assert recipe.data.train == "/data/images"
+    assert recipe.phases[0].epochs == 10
