@@ -278,11 +278,11 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"The value of {override!r} is no YAML: {error}") from error
-    if isinstance(place, list):
+    if isinstance(place, dict):
+        place[last] = value
+    else:
         _step(place, last, override)
         place[int(last)] = value
-    else:
-        place[last] = value
 
 
 def _step(place: Any, part: str, override: str) -> Any:

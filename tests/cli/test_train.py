@@ -76,7 +76,7 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     ]
     assert (run / "labels.txt").read_text() == "blue\ngreen\nred\n"
     assert json.loads((run / "plan.json").read_text())["phases"][0]["strategy"] == "precomputed"
-    rows = list(csv.DictReader((run / "history.csv").open()))
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["images"] == {"train": 27, "validation": 9}
@@ -185,7 +185,7 @@ def test_bad_input_is_one_line_and_an_exit_code(project, tmp_path):
         (["train", project, "data.train=nowhere"], 2, "does not exist"),
         (["train", project, "stack.1.layers.2.Dense.units=4"], 1, "3 classes"),
         (["train", project, "data.sed=1"], 2, "did you mean 'seed'"),
-        (["evaluate", tmp_path], 2, "No run in"),
+        (["evaluate", tmp_path / "images"], 2, "No run in"),
         (["predict", tmp_path / "none", broken], 2, "No run in"),
         (["init", tmp_path], 2, "exists already"),
     ]:

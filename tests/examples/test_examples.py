@@ -5,6 +5,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,6 +24,7 @@ def test_three_ways_agree(monkeypatch, capsys):
         assert f"\n{way}" in f"\n{out}"
 
 
+@pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")  # Keras' generator uses it
 def test_the_benchmark_of_strategies_writes_its_figures(monkeypatch, capsys, tmp_path):
     figures = tmp_path / "figures.json"
     run_script(monkeypatch, "benchmarks/strategies.py", "--limit", 5, "--epochs", 1, "--json", figures)
