@@ -394,7 +394,7 @@ def test_code_in_a_file_is_not_executed(tmp_path):
     model = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
-            keras.layers.Lambda(lambda x, name=str(traced): (open(name, "w").close(), x)[1]),  # noqa: PTH123, SIM115
+            keras.layers.Lambda(lambda x, name=str(traced): (open(name, "w").close(), x)[1]),  # noqa: PTH123
             keras.layers.Conv2D(2, 3),
         ]
     )

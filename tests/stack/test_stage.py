@@ -14,7 +14,11 @@ def dense(units=2, **options):
 
 
 def test_a_stage_takes_models_and_single_layers():
-    for model in (dense(), keras.layers.Dense(2), keras.applications.MobileNetV2(input_shape=(32, 32, 3), weights=None)):
+    for model in (
+        dense(),
+        keras.layers.Dense(2),
+        keras.applications.MobileNetV2(input_shape=(32, 32, 3), weights=None),
+    ):
         assert tl.Stage(model, "any").model is model
 
 
