@@ -330,7 +330,7 @@ def test_a_frozen_mobilenet_v2_is_cut_inside_at_its_last_residual():
 def test_everything_frozen_leaves_nothing_to_learn():
     # 3 * 3 * 3 * 4 + 4 weights.
     model = frozen(keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)], name="base"))
-    with pytest.raises(NothingToLearnError, match="Nothing would learn: all 112 weights of 'base' are frozen. Make a"):
+    with pytest.raises(NothingToLearnError, match=r"Nothing would learn: all 112 weights of 'base' are frozen\. Make"):
         find_cut(model)
 
 
