@@ -1,7 +1,8 @@
 """Engines: who runs the frozen prefix over a batch of images.
 
 An engine takes any number of images and always computes at one fixed batch shape, the last part filled up with zeros:
-the shape moves the last bits of a convolution, the neighbours in a batch do not.
+the shape moves the last bits of a convolution, the neighbours in a batch do not. An image's position in the batch moves
+them in one case: TensorFlow's mean over height and width, where the number of channels is no multiple of 16.
 """
 
 from collections.abc import Callable

@@ -91,26 +91,52 @@ def find_cut(model: Any) -> Cut:
         )
     inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in model.inputs]
     nodes: list[Node] = []
-    outputs = _walk(model, inputs[0] if len(inputs) == 1 else inputs, nodes)
+    entry = _alone_or_all(inputs)
+    outputs = _walk(model, entry, nodes)
     settled = {id(tensor) for tensor in inputs}
     below: list[Node] = []
+    above: list[Node] = []
     crossing: dict[int, Any] = {}
     for node in nodes:
         if _gives_the_same_answer_always(node.layer) and all(id(tensor) in settled for tensor in node.inputs):
             below.append(node)
             settled.update(id(tensor) for tensor in node.outputs)
         else:
+            above.append(node)
             crossing.update({id(tensor): tensor for tensor in node.inputs if id(tensor) in settled})
     crossing.update({id(tensor): tensor for tensor in keras.tree.flatten(outputs) if id(tensor) in settled})
     tensors = list(crossing.values())
-    joint = tensors[0] if len(tensors) == 1 else tensors
     return Cut(
-        prefix=keras.Model(inputs, joint, name="prefix"),
-        suffix=keras.Model(joint, outputs, name="suffix"),
+        prefix=keras.Model(entry, _alone_or_all(tensors), name="prefix"),
+        suffix=_suffix(tensors, above, outputs),
         crossing=tuple(TensorSpec(tuple(tensor.shape), str(tensor.dtype)) for tensor in tensors),
         below=tuple(below),
         inputs=tuple(inputs),
     )
+
+
+def _suffix(crossing: list[Any], above: list[Node], outputs: Any) -> Any:
+    """The model from the crossing tensors to the outputs, by calling what lies above on new inputs.
+
+    `keras.Model(crossing, outputs)` would do the same, but fails where a layer is called on both sides of the line or
+    a crossing tensor is an output.
+    """
+    inputs = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in crossing]
+    renewed = {id(old): new for old, new in zip(crossing, inputs, strict=True)}
+
+    def renew(leaf: Any) -> Any:
+        return renewed.get(id(leaf), leaf)
+
+    for node in above:
+        arguments, options = keras.tree.map_structure(renew, node.arguments)
+        given = keras.tree.flatten(node.layer(*arguments, **options))
+        renewed.update({id(old): new for old, new in zip(node.outputs, given, strict=True)})
+    return keras.Model(_alone_or_all(inputs), keras.tree.map_structure(renew, outputs), name="suffix")
+
+
+def _alone_or_all(tensors: list[Any]) -> Any:
+    """A single tensor by itself: Keras warns when a model that was built on a list is called with one array."""
+    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _walk(model: Any, tensors: Any, nodes: list[Node]) -> Any:

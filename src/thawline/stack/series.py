@@ -23,6 +23,10 @@ from thawline.stack.stage import Stage
 _ENTRY = "thawline.json"
 _ENTRY_VERSION = 1
 
+# The joined model's own layers, in front of the stages.
+_INPUT_NAME = "images"
+_SCALING_NAME = "pixels_to_value_range"
+
 
 class StageSeries:
     """Stages in series: what is trained, without how.
@@ -75,12 +79,16 @@ class StageSeries:
         if problem is None:
             return
         height, width, channels = (given.shape + (None,) * 4)[1:4]
-        advice = f"Give the images image_size={wanted.shape[1:3]}"
+        size = f"({height}, {width}, {channels})"
         if channels != wanted.shape[-1]:
-            advice = f"Read the images with color_mode={'rgb' if wanted.shape[-1] == 3 else 'grayscale'!r}"
+            color_mode = "rgb" if wanted.shape[-1] == 3 else "grayscale"
+            advice = f"Read the images with color_mode={color_mode!r}, or build the stage for {size}."
+        elif (height, width) != wanted.shape[1:3]:
+            advice = f"Give the images image_size={wanted.shape[1:3]}, or build the stage for {size}."
+        else:
+            advice = f"Give {wanted}: with a value_range the stack scales pixels itself."
         raise JointError(
-            f"Stage {self.stages[0].name!r} expects {wanted}, but the images are {given}: {problem}. "
-            f"{advice}, or build the stage for ({height}, {width}, {channels})."
+            f"Stage {self.stages[0].name!r} expects {wanted}, but the images are {given}: {problem}. {advice}"
         )
 
     def check_targets(self, wanted: TensorSpec | None, class_count: int) -> None:
@@ -162,6 +170,12 @@ def _check_names(stages: tuple[Stage, ...]) -> None:
         for name in names:
             if names.count(name) > 1:
                 raise ArgumentError(f"Two {kind} are called {name!r}; give each its own name=.")
+    for stage in stages:
+        if stage.model.name in (_INPUT_NAME, _SCALING_NAME):
+            raise ArgumentError(
+                f"The model of stage {stage.name!r} is called {stage.model.name!r}, as a layer of the stack is; "
+                "give it another name=."
+            )
 
 
 def _join(stages: tuple[Stage, ...]) -> Any:
@@ -174,7 +188,7 @@ def _join(stages: tuple[Stage, ...]) -> Any:
             f"The first stage must know the size of its images, but {first.name!r} says {shape}. "
             "Build it with input_shape=(height, width, channels) or keras.Input."
         )
-    inputs = keras.Input(spec.shape[1:], name="images")
+    inputs = keras.Input(spec.shape[1:], name=_INPUT_NAME)
     tensor = inputs
     if first.value_range not in (None, PIXELS):
         tensor = _scaling(first.value_range)(tensor)
@@ -198,7 +212,7 @@ def _join(stages: tuple[Stage, ...]) -> Any:
 def _scaling(value_range: tuple[float, float]) -> Any:
     """A layer that maps pixels, 0 to 255, onto the range."""
     low, high = value_range
-    return keras.layers.Rescaling((high - low) / (PIXELS[1] - PIXELS[0]), low, name="pixels_to_value_range")
+    return keras.layers.Rescaling((high - low) / (PIXELS[1] - PIXELS[0]), low, name=_SCALING_NAME)
 
 
 def _check_joint(giver: str, given: TensorSpec, stage: Stage) -> None:

@@ -25,7 +25,7 @@ def evaluate(
     cache: FeatureCache | None,
     show_progress: bool,
 ) -> dict[str, float]:
-    """Loss and metrics over a source, by name; see `thawline.Stack.evaluate`."""
+    """Loss and metrics over a source, by name, in the order of `compile`; see `thawline.Stack.evaluate`."""
     series.check_input(source.spec)
     series.check_targets(source.target_spec, len(source.class_names))
     runner = _prepared(series, source, strategy, cache, show_progress)
@@ -33,7 +33,9 @@ def evaluate(
         runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
     with EpochFeed(runner, source) as feed:
         answer: dict[str, float] = runner.model.evaluate(feed, verbose=0, return_dict=True)
-    return answer
+    # Keras sorts the dictionary by name; its list has the order of `compile`.
+    names = [part.name for metric in runner.model.metrics for part in getattr(metric, "metrics", [metric])]
+    return {name: answer[name] for name in sorted(answer, key=(names + sorted(answer)).index)}
 
 
 def predict(

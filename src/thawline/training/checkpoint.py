@@ -48,11 +48,11 @@ class Checkpoint:
         if not self._path.exists():
             return None
         try:
-            with np.load(self._path, allow_pickle=False) as archive:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             note = json.loads(str(arrays.pop("note")))
             stored, progress = note["identity"], note["progress"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(
                 f"The checkpoint {str(self._path)!r} is damaged: {error}. Delete it to start anew."
             ) from error

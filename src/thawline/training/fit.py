@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from thawline.backend import keras
 from thawline.data.sources import ImageSource
-from thawline.errors import ArgumentError, FrozenWeightsMovedError
+from thawline.errors import ArgumentError, FrozenWeightsMovedError, RunError
 from thawline.features.cache import FeatureCache
 from thawline.features.fingerprint import digest_weights
 from thawline.stack.series import StageSeries
@@ -110,7 +110,9 @@ class _Run:
         self._phases = phases
         self._options = options
         self._history = history
+        self._resumed: dict[str, Any] = {}
         self._arrays: dict[str, np.ndarray] = {}
+        self._frozen_digest = ""
         # Variables that may have changed since the beginning, in any phase.
         self._learned: set[int] = set()
         self._phase = 0
@@ -118,19 +120,21 @@ class _Run:
         self._resumed_phase = -1
         self._checkpoint: Checkpoint | None = None
         if options.checkpoint is not None:
-            self._checkpoint = Checkpoint(options.checkpoint, _identity(series, train, validation, phases, options))
+            self._checkpoint = Checkpoint(
+                options.checkpoint, _identity(series, compiled, train, validation, phases, options)
+            )
 
     def resume(self) -> None:
         """Goes back to where an interrupted run of the same training was."""
         state = self._checkpoint.load() if self._checkpoint else None
         if state is None:
             return
-        progress, self._arrays = state
-        self._done = progress["epochs_done"]
-        self._resumed_phase = progress["phase"]
-        self._history.epoch = list(range(self._done))
-        self._history.history.update(progress["history"])
-        self._history.record.resumed_epochs = self._done
+        self._resumed, self._arrays = state
+        self._done = self._resumed["epochs_done"]
+        self._resumed_phase = self._resumed["phase"]
+        self._history.epoch = self._resumed["epochs"]
+        self._history.history.update(self._resumed["history"])
+        self._history.record.resumed_epochs = len(self._history.epoch)
         self._say(f"continuing after epoch {self._done}")
 
     def run_phase(self, number: int) -> None:
@@ -143,8 +147,11 @@ class _Run:
         cut = self._series.cut()
         self._learned.update(id(variable) for variable in cut.suffix.variables)
         optimizer = _optimizer(self._compiled, phase, self._series)
+        if self._checkpoint is not None:
+            frozen = [weight for weight in self._series.model.weights if id(weight) not in self._learned]
+            self._frozen_digest = digest_weights(frozen)
         if number == self._resumed_phase:
-            restore(self._state_variables(optimizer), self._arrays)
+            self._restore(optimizer)
         if number < self._resumed_phase or self._done >= last:
             return
         self._phase = number
@@ -168,6 +175,10 @@ class _Run:
                 f"A frozen weight of stack {[stage.name for stage in self._series.stages]} changed in phase "
                 f"{number + 1}. Something besides thawline assigns to it: look for callbacks that set weights."
             )
+        if self._done < last:
+            # A callback ended the phase early; the same call again must not train on.
+            self._done = last
+            self._save(optimizer)
 
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
@@ -215,9 +226,28 @@ class _Run:
         for name, value in logs.items():
             self._history.history.setdefault(name, []).append(float(value))
         self._done = epoch + 1
-        if self._checkpoint is not None:
-            progress = {"phase": self._phase, "epochs_done": self._done, "history": self._history.history}
-            self._checkpoint.save(progress, self._state_variables(optimizer))
+        self._save(optimizer)
+
+    def _save(self, optimizer: Any) -> None:
+        if self._checkpoint is None:
+            return
+        progress = {
+            "phase": self._phase,
+            "epochs_done": self._done,
+            "epochs": self._history.epoch,
+            "history": self._history.history,
+            "frozen": self._frozen_digest,
+        }
+        self._checkpoint.save(progress, self._state_variables(optimizer))
+
+    def _restore(self, optimizer: Any) -> None:
+        if self._resumed["frozen"] != self._frozen_digest:
+            raise RunError(
+                "The checkpoint belongs to another training: the weights that did not learn were others. Build the "
+                "stack with the same weights (keras.utils.set_random_seed, or a saved base), or give this training "
+                "another folder."
+            )
+        restore(self._state_variables(optimizer), self._arrays)
 
     def _state_variables(self, optimizer: Any) -> dict[str, Any]:
         """The variables that may have changed since the beginning, by names that hold in the next process."""
@@ -256,14 +286,15 @@ def _optimizer(compiled: Compiled, phase: Phase, series: StageSeries) -> Any:
     optimizer = compiled.optimizer
     if phase.optimizer is not None:
         optimizer = keras.optimizers.get(phase.optimizer)
-    elif compiled.optimized not in ((), wanted):
+    elif compiled.is_phases_own or compiled.optimized not in ((), wanted):
         # An optimizer belongs to the weights it was built for.
-        optimizer = type(optimizer).from_config(optimizer.get_config())
+        optimizer = compiled.fresh_optimizer()
     if phase.learning_rate is not None:
         optimizer.learning_rate = phase.learning_rate
     if not optimizer.built:
         optimizer.build(variables)
     compiled.optimizer, compiled.optimized = optimizer, wanted
+    compiled.is_phases_own = phase.optimizer is not None
     return optimizer
 
 
@@ -277,6 +308,7 @@ def _check_same_classes(train: ImageSource, validation: ImageSource | None) -> N
 
 def _identity(
     series: StageSeries,
+    compiled: Compiled,
     train: ImageSource,
     validation: ImageSource | None,
     phases: Sequence[Phase],
@@ -285,14 +317,20 @@ def _identity(
     """What makes a training this one: a checkpoint of another must not be continued."""
     return {
         "stages": [[stage.name, stage.model.count_params()] for stage in series.stages],
+        "optimizer": compiled.kind.__name__,
         "phases": [
-            [phase.patterns, phase.epochs, phase.learning_rate, phase.strategy, phase.views] for phase in phases
+            [phase.patterns, phase.epochs, _optimizer_name(phase), phase.learning_rate, phase.strategy, phase.views]
+            for phase in phases
         ],
         "training images": _describe_source(train),
         "validation images": None if validation is None else _describe_source(validation),
         "shuffle": options.shuffle,
         "class_weight": None if options.class_weight is None else sorted(options.class_weight.items()),
     }
+
+
+def _optimizer_name(phase: Phase) -> str | None:
+    return None if phase.optimizer is None else type(keras.optimizers.get(phase.optimizer)).__name__
 
 
 def _describe_source(source: ImageSource) -> dict[str, Any]:

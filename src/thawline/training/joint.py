@@ -46,6 +46,12 @@ class JointModel(keras.Model):  # type: ignore[misc]
         self.batch_size = batch_size
         self.built = True
 
+    @property
+    def losses(self) -> list[Any]:
+        """What layers above the line add to the loss. A frozen layer's would be a constant that only joint has."""
+        losses: list[Any] = self.suffix.losses
+        return losses
+
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Answers for images (n, height, width, channels)."""
         count = keras.ops.shape(images)[0]

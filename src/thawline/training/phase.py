@@ -68,6 +68,22 @@ def freeze_and_thaw(series: StageSeries, patterns: Sequence[str]) -> None:
     for name, layer in layers:
         stage_name = name.split("/", 1)[0]
         layer.trainable = any(pattern == stage_name or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    for stage in series.stages:
+        _freeze_idle(stage.model)
+
+
+def _freeze_idle(layer: Any) -> bool:
+    """Freezes every model in which no layer learns, and says whether this is one.
+
+    A subclassed model lies below the thaw line only when it is frozen itself, and may have weights of its own.
+    """
+    inner = getattr(layer, "layers", None)
+    if not inner:
+        return not layer.trainable
+    idle = [_freeze_idle(child) for child in inner]
+    if all(idle):
+        layer.trainable = False
+    return all(idle)
 
 
 def _named_layers(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
