@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The project's own runs keep their features beside them, not in the user's cache.
 export THAWLINE_CACHE ?= $(CURDIR)/.cache/features
-export CUDA_VISIBLE_DEVICES ?=
 
 .PHONY: demo test check bench examples clean
 

@@ -115,7 +115,7 @@ def measure_whole_stack(training: Training) -> float:
 def estimate_whole_stack(training: Training, step_s: float) -> tuple[float, str]:
     """What the run would have cost with every image through the whole stack in every epoch: seconds, and in words."""
     record = training.history.record
-    epochs = sum(plan.epochs for plan in record.plans)
+    epochs = sum(phase.epochs for phase in training.recipe.phases)
     batch_size = training.train.batch_size
     steps = epochs * sum(-(-len(images) // batch_size) for images in (training.train, training.validation))
     estimate_s = steps * step_s
@@ -123,9 +123,10 @@ def estimate_whole_stack(training: Training, step_s: float) -> tuple[float, str]
     note = (
         f"Every image through the whole stack in each of {epochs} epochs would have taken about "
         f"{format_seconds(estimate_s)} (an estimate: {steps:,} steps of {batch_size} images at {step_s * 1000:.0f} ms, "
-        f"the median of a few measured steps). Extraction and training took {format_seconds(spent_s)}, "
-        f"{estimate_s / spent_s:.1f} times less."
+        f"the median of a few measured steps)."
     )
+    if not record.resumed_epochs:
+        note += f" Extraction and training took {format_seconds(spent_s)}, {estimate_s / spent_s:.1f} times less."
     return estimate_s, note
 
 

@@ -82,19 +82,19 @@ class FeatureCache:
             description: what the features depend on, from `describe_features`.
             specs: one TensorSpec per crossing tensor.
         """
-        identity = digest_description(description)
-        with self._store.writing() as transaction:
-            transaction.put(_SET_PREFIX + identity, json.dumps(description, default=repr).encode(), overwrite=False)
-        return FeatureSet(self._store, identity, tuple(specs))
+        return FeatureSet(self._store, description, tuple(specs))
 
 
 class FeatureSet:
     """The features that one prefix gives for one kind of images. Made by `FeatureCache.features`."""
 
-    def __init__(self, store: "_Store", identity: bytes, specs: tuple[TensorSpec, ...]) -> None:
+    def __init__(self, store: "_Store", description: dict[str, Any], specs: tuple[TensorSpec, ...]) -> None:
         self.specs = specs
         self._store = store
+        identity = digest_description(description)
         self._prefix = _ROW_PREFIX + identity
+        # Stored beside the rows, so that a person can see what they are.
+        self._entry = (_SET_PREFIX + identity, json.dumps(description, default=repr).encode())
         self._row_bytes = [spec.row_bytes for spec in specs]
 
     @property
@@ -126,6 +126,7 @@ class FeatureSet:
                     "Use another engine, or strategy='joint'."
                 )
         with self._store.writing(len(keys) * self.row_bytes) as transaction:
+            transaction.put(*self._entry, overwrite=False)
             for index, key in enumerate(keys):
                 transaction.put(self._prefix + key, b"".join(column[index].tobytes() for column in columns))
 

@@ -9,7 +9,7 @@ from thawline.stack.cut import Cut
 STRATEGY_NAMES = ("joint", "precomputed", "streamed")
 
 # Views per image when features are kept and the user does not say: each costs one pass of all images through the
-# prefix. The demo's data gain little beyond it.
+# prefix, and with few of them the epochs repeat themselves.
 DEFAULT_VIEWS = 4
 
 
