@@ -403,6 +403,7 @@ class Interrupt(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("phases", "at", "is_new_process"),
     [
+        ("one phase", 0, False),
         ("one phase", 2, True),
         ("two phases", 2, False),
         ("two phases", 4, True),
