@@ -110,8 +110,8 @@ class Stack(StageSeries):
             callbacks: any Keras callbacks; their model is the part that is trained.
             shuffle: whether each epoch has an order of its own.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
-            checkpoint: a folder in which the state after each epoch is kept. The same call continues from it, when
-                it was interrupted.
+            checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
+                continues from it, when it was interrupted.
 
         Returns:
             `keras.callbacks.History` over all epochs; `history.record` says what was planned, extracted and how long

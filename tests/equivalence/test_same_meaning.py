@@ -62,10 +62,12 @@ def residual():
 
 
 def dropping():
-    """As EfficientNet does: it scales and drops inside."""
+    """As EfficientNet does: it scales and drops inside. Its layer's own loss is a constant, which no strategy adds."""
     inputs = keras.Input((32, 32, 3))
     tensor = convolutions(layers.Rescaling(1 / 255)(inputs))
-    inner = layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(layers.Conv2D(16, 3, padding="same")(tensor))
+    inner = layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(
+        layers.Conv2D(16, 3, padding="same", activity_regularizer="l2")(tensor)
+    )
     return keras.Model(inputs, layers.add([tensor, inner]))
 
 
@@ -151,7 +153,7 @@ CASES = {
     "convolutions and batch normalization": Case(),
     "MobileNetV2 with its last convolution thawed": Case(base=mobilenet, thawed=("Conv_1", "Conv_1_bn")),
     "two tensors cross": Case(base=residual, thawed=("top",)),
-    "dropout and scaling below the line": Case(base=dropping, value_range=None),
+    "dropout, scaling and a loss below the line": Case(base=dropping, value_range=None),
     "dropout in the head": Case(dropout=0.5),
     "augmented, one view": Case(augmentation=TURNED, views=1, fit={"epochs": 3}),
     "augmented, four views": Case(augmentation=TURNED, views=4, fit={"epochs": 6}),

@@ -135,7 +135,8 @@ class _Run:
         self._history.epoch = self._resumed["epochs"]
         self._history.history.update(self._resumed["history"])
         self._history.record.resumed_epochs = len(self._history.epoch)
-        self._say(f"continuing after epoch {self._done}")
+        if self._done:
+            self._say(f"continuing after epoch {self._done}")
 
     def run_phase(self, number: int) -> None:
         """Cuts, prepares and fits one phase, unless it is done already."""
@@ -168,6 +169,8 @@ class _Run:
         self._prepare(strategy, self._train, plan.views, "training images")
         if self._validation is not None:
             self._prepare(strategy, self._validation, 1, "validation images")
+        # An epoch that is interrupted has moved weights; the same call again begins from what they were.
+        self._save(optimizer)
         before = digest_weights(cut.prefix.weights)
         self._fit_keras(strategy, plan, optimizer, max(first, self._done), last)
         if digest_weights(cut.prefix.weights) != before:
