@@ -99,7 +99,7 @@ class Stack(StageSeries):
 
         Args:
             train: the images to learn from.
-            validation_data: images to measure on after each epoch.
+            validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each.
             strategy: "auto" (joint when nothing is frozen, else precomputed), "joint", "precomputed" or "streamed".
@@ -147,7 +147,7 @@ class Stack(StageSeries):
         return_dict: bool = False,
         verbose: int | str = "auto",
     ) -> Any:
-        """Loss and metrics over all images.
+        """Loss and metrics over all images, without augmentation.
 
         Args:
             data: images with labels.
@@ -171,7 +171,7 @@ class Stack(StageSeries):
         cache: FeatureCache | None = None,
         verbose: int | str = "auto",
     ) -> np.ndarray:
-        """The last stage's answers, float32 (n, ...), in the order of the images.
+        """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
 
         Args:
             data: images, with labels or without.

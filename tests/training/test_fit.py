@@ -119,6 +119,16 @@ def test_predict_answers_in_the_order_of_the_images(strategy, small_images, make
     )
 
 
+def test_what_is_measured_is_never_augmented(small_images, make_stack, cache):
+    plain = small_images.source()
+    augmented = plain.augment(rotation_range=90, vertical_flip=True)
+    stack = make_stack()
+    assert stack.evaluate(augmented, cache=cache) == stack.evaluate(plain, cache=cache)
+    assert np.array_equal(stack.predict(augmented), stack.predict(plain))
+    history = stack.fit(plain, validation_data=augmented, cache=cache, verbose=0)
+    assert history.history["val_loss"][-1] == stack.evaluate(plain, cache=cache)[0]
+
+
 def test_predict_takes_files_without_labels_and_a_stack_that_was_not_compiled(small_images, make_stack):
     stack = make_stack()
     stack = tl.Stack(stack.stages)

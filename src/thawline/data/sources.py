@@ -153,6 +153,14 @@ class ImageSource:
         changed.augmentation = None if augmentation.is_identity else augmentation
         return changed
 
+    def unaugmented(self) -> Self:
+        """The same images as they are: what is measured should not depend on chance."""
+        if self.augmentation is None:
+            return self
+        changed = copy.copy(self)
+        changed.augmentation = None
+        return changed
+
     def split(self, validation: float = 0.2) -> tuple[Self, Self]:
         """Two sources, for training and for validation, with the same share of every class.
 
@@ -183,7 +191,7 @@ class ImageSource:
         if not held_out:
             raise DataError(f"{len(self)} images are too few to split: every class needs two. Add images.")
         train, held = self.select(np.flatnonzero(~chosen)), self.select(np.flatnonzero(chosen))
-        held.augmentation = None
+        held = held.unaugmented()
         held.is_validation = True
         return train, held
 

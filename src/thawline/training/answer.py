@@ -26,6 +26,7 @@ def evaluate(
     show_progress: bool,
 ) -> dict[str, float]:
     """Loss and metrics over a source, by name, in the order of `compile`; see `thawline.Stack.evaluate`."""
+    source = source.unaugmented()
     series.check_input(source.spec)
     series.check_targets(source.target_spec, len(source.class_names))
     runner = _prepared(series, source, strategy, cache, show_progress)
@@ -42,6 +43,7 @@ def predict(
     series: StageSeries, source: ImageSource, *, strategy: str, cache: FeatureCache | None, show_progress: bool
 ) -> np.ndarray:
     """Answers for a source in the order of its indices; see `thawline.Stack.predict`."""
+    source = source.unaugmented()
     series.check_input(source.spec)
     runner = _prepared(series, source, strategy, cache, show_progress)
     answers = []
@@ -65,12 +67,12 @@ def _prepared(
     series: StageSeries, source: ImageSource, name: str, cache: FeatureCache | None, show_progress: bool
 ) -> Strategy:
     """The strategy for inference, ready to feed: a stack that is frozen throughout runs as a whole."""
-    if series.is_frozen and name == "auto":
-        name = "joint"
-    if name == "joint":
+    if name == "joint" or (name == "auto" and series.is_frozen):
         return Joint(series.model)
     cut = series.cut()
     plan = choose_plan(cut, is_augmented=False, epochs=1, strategy=name)
+    if plan.strategy == "joint":
+        return Joint(series.model)
     strategy = make_strategy(plan.strategy, cut, source.batch_size, cache)
     strategy.prepare(source, 1, description="images", show_progress=show_progress)
     return strategy

@@ -79,6 +79,8 @@ def fit(
             series.check_input(source.spec)
             series.check_targets(source.target_spec, len(source.class_names))
     _check_same_classes(train, validation_data)
+    if validation_data is not None:
+        validation_data = validation_data.unaugmented()
     history = keras.callbacks.History()
     history.on_train_begin()
     history.record = FitRecord()
