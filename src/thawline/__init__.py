@@ -18,8 +18,8 @@ _HOMES = {
     "Augmentation": "thawline.data.augment",
     "Backbone": "thawline.stack.backbones",
     "FeatureCache": "thawline.features.cache",
-    "ImageFiles": "thawline.data.sources",
-    "ImageFolder": "thawline.data.sources",
+    "ImageFiles": "thawline.data.sources.files",
+    "ImageFolder": "thawline.data.sources.folder",
     "Phase": "thawline.training.phase",
     "Stack": "thawline.facade",
     "Stage": "thawline.stack.stage",
@@ -35,8 +35,8 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from thawline import errors as errors
     from thawline.data.augment import Augmentation as Augmentation
-    from thawline.data.sources import ImageFiles as ImageFiles
-    from thawline.data.sources import ImageFolder as ImageFolder
+    from thawline.data.sources.files import ImageFiles as ImageFiles
+    from thawline.data.sources.folder import ImageFolder as ImageFolder
     from thawline.facade import Stack as Stack
     from thawline.facade import load as load
     from thawline.features.cache import FeatureCache as FeatureCache

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
 from thawline.stack.series import StageSeries, load_series

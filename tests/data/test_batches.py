@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thawline.data.batches import epoch_order
-from thawline.data.sources import ImageFolder
+from thawline.data.sources.folder import ImageFolder
 from thawline.errors import UnreadableImageError
 
 COUNTS = {"a": 4, "b": 7}

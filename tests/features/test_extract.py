@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import thawline
-from thawline.data.sources import ImageFolder
+from thawline.data.sources.folder import ImageFolder
 from thawline.errors import CacheFullError, ImageChangedError, UnreadableImageError
 from thawline.features import extract as module
 from thawline.features.cache import FeatureCache
@@ -170,7 +170,7 @@ def test_what_happens_is_told_on_stderr_only(tmp_path, source, capsys):
 KILLED = """
 import os, signal, sys
 import numpy as np
-from thawline.data.sources import ImageFolder
+from thawline.data.sources.folder import ImageFolder
 from thawline.features import extract as module
 from thawline.features.cache import FeatureCache
 from thawline.specs import TensorSpec

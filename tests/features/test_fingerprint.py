@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from thawline.backend import keras
-from thawline.data.sources import ImageFolder
+from thawline.data.sources.folder import ImageFolder
 from thawline.features.fingerprint import (
     describe_features,
     describe_prefix,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from thawline.cli.output import print_json, print_line, print_table
-from thawline.data.sources import ImageFiles
+from thawline.data.sources.files import ImageFiles
 from thawline.facade import Stack, load
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.run import RunFolder

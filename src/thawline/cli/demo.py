@@ -16,7 +16,7 @@ from thawline.backend import keras
 from thawline.cli.answers import describe_answers, print_answers
 from thawline.cli.output import print_json, print_line, print_table, say
 from thawline.cli.train import Training, finish, print_accuracy, print_files, run_training
-from thawline.data.sources import ImageFiles
+from thawline.data.sources.files import ImageFiles
 from thawline.errors import MissingDependencyError
 from thawline.facade import load
 from thawline.progress import format_seconds

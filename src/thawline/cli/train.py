@@ -11,7 +11,7 @@ import numpy as np
 
 from thawline.cli import STARTED
 from thawline.cli.output import print_json, print_line, print_table, say
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.facade import Stack
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.clock import Clock, Timing

@@ -8,7 +8,7 @@ import grain
 import numpy as np
 
 from thawline.data.batches import read_ahead
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureSet
 from thawline.features.engines import ENGINE_BATCH, Engine
 from thawline.features.fingerprint import row_key

@@ -17,7 +17,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.backend import keras
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 
 # Entries of a layer's configuration that change between runs without changing its answers.
@@ -66,6 +66,7 @@ def numeric_profile() -> dict[str, str]:
         "keras": keras.__version__,
         "backend": f"{backend} {_backend_version(backend)}",
         "processor": platform.machine(),
+        "devices": ",".join(sorted({device.split(":")[0] for device in keras.distribution.list_devices()})),
         "precision": keras.config.dtype_policy().name,
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
         "deterministic": os.environ.get("TF_DETERMINISTIC_OPS", "0"),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache
 from thawline.progress import progress
 from thawline.stack.series import StageSeries

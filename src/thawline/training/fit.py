@@ -11,7 +11,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.backend import keras
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, FrozenWeightsMovedError, RunError
 from thawline.features.cache import FeatureCache
 from thawline.features.fingerprint import digest_weights

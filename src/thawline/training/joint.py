@@ -5,7 +5,7 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.data.batches import iterate
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 from thawline.training.strategy import Feed
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from thawline.data.batches import epoch_order, read_ahead
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache, FeatureSet
 from thawline.features.engines import make_engine
 from thawline.features.extract import extract

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 
 
 @dataclass(frozen=True)

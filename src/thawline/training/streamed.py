@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from thawline.data.batches import iterate
-from thawline.data.sources import ImageSource
+from thawline.data.sources.source import ImageSource
 from thawline.features.engines import make_engine
 from thawline.stack.cut import Cut
 from thawline.training.strategy import Feed, unwrap

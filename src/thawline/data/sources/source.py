@@ -1,14 +1,10 @@
-"""Sources: images with their labels, under one index each.
+"""ImageSource: images with their labels, under one index each.
 
-`ImageSource` is the contract and does everything but find the images; `ImageFolder` finds them in one folder per
-class, `ImageFiles` takes a list of files without labels. A source is never changed: `split`, `augment` and
-`select` give new ones that share the scan and the digests.
+It is the contract of all sources and does everything but find the images. A source is never changed: `split`,
+`augment` and `select` give new ones that share the scan and the digests.
 """
 
 import copy
-import difflib
-import os
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +16,10 @@ from blake3 import blake3
 
 from thawline.data.augment import Augmentation
 from thawline.data.batches import Batch, iterate
-from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation, decode
+from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
 from thawline.errors import (
     ArgumentError,
     DataError,
-    FolderNotFoundError,
     ImageChangedError,
     UnreadableImageError,
 )
@@ -281,192 +276,11 @@ class ImageSource:
         return iterate(self, view, epoch=epoch, shuffle=shuffle)
 
 
-class ImageFolder(ImageSource):
-    """Images in one folder per class: `flowers/roses/0042.jpg` is a rose.
-
-    Class folders are taken in sorted order; files may lie deeper inside them. What is hidden (`.name`) or
-    `__MACOSX` is passed over, other files that are no images (JPEG, PNG, BMP, WebP by their ending) are counted in
-    `skipped`. Folders that are symbolic links are not entered.
-
-    Args:
-        directory: the folder with the class folders.
-        image_size: height and width that every image is brought to, in pixels.
-        batch_size: images per batch.
-        seed: decides order, views and splits; 0 to 2**32 - 1.
-        color_mode: "rgb" or "grayscale".
-        interpolation: "area", "bilinear" or "nearest".
-        label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
-            0 or 1) or "none".
-        classes: the class folders in the order of their numbers, instead of all in sorted order.
-
-    Raises:
-        FolderNotFoundError: there is no such folder.
-        DataError: no images, a single class, or a class of `classes` that is not there.
-
-    Example:
-        >>> images = ImageFolder("flowers", image_size=(160, 160), seed=7)  # doctest: +SKIP
-        >>> train, val = images.split(validation=0.2)  # doctest: +SKIP
-    """
-
-    def __init__(
-        self,
-        directory: str | os.PathLike[str],
-        *,
-        image_size: tuple[int, int] = (256, 256),
-        batch_size: int = 32,
-        seed: int = 0,
-        color_mode: ColorMode = "rgb",
-        interpolation: Interpolation = "area",
-        label_mode: LabelMode = "categorical",
-        classes: Sequence[str] | None = None,
-    ) -> None:
-        self.directory = Path(directory)
-        folders = _class_folders(self.directory, classes)
-        paths: list[Path] = []
-        labels: list[int] = []
-        skipped: Counter[str] = Counter()
-        for label, folder in enumerate(folders):
-            found = _find_images(folder, skipped)
-            paths += found
-            labels += [label] * len(found)
-        self.skipped = dict(skipped)
-        names = [folder.name for folder in folders]
-        if not paths:
-            raise DataError(
-                f"No images in {str(self.directory)!r}: its {len(names)} class folders hold none "
-                f"({_known_endings()}).{_skipped_note(self.skipped)} Put images into them, or convert those."
-            )
-        empty = [name for label, name in enumerate(names) if label not in set(labels)]
-        if empty and classes is None:
-            warnings.warn(f"Class folders without images are left out: {', '.join(empty)}.", stacklevel=2)
-            kept = [label for label in range(len(names)) if names[label] not in empty]
-            labels = [kept.index(label) for label in labels]
-            names = [names[label] for label in kept]
-        if len(names) < 2 and label_mode != "none":
-            raise DataError(
-                f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
-                "add one, give the folder above, or use label_mode='none'."
-            )
-        super().__init__(
-            paths,
-            np.array(labels, np.int32),
-            names,
-            image_size=image_size,
-            batch_size=batch_size,
-            seed=seed,
-            color_mode=color_mode,
-            interpolation=interpolation,
-            label_mode=label_mode,
-        )
-
-
-class ImageFiles(ImageSource):
-    """Images by file name, without labels: what `Stack.predict` takes for new pictures.
-
-    Args:
-        paths: files, and folders of which every image is taken, in sorted order.
-        image_size, batch_size, color_mode, interpolation: as in `ImageFolder`.
-
-    Raises:
-        ArgumentError: a single path instead of a list.
-        FolderNotFoundError: a path does not exist.
-        DataError: no path names an image.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[str | os.PathLike[str]],
-        *,
-        image_size: tuple[int, int] = (256, 256),
-        batch_size: int = 32,
-        color_mode: ColorMode = "rgb",
-        interpolation: Interpolation = "area",
-    ) -> None:
-        if isinstance(paths, str | os.PathLike):
-            raise ArgumentError(f"paths is a list of files and folders; got {paths!r}. Write [{str(paths)!r}].")
-        skipped: Counter[str] = Counter()
-        found: list[Path] = []
-        for path in map(Path, paths):
-            if not path.exists():
-                raise FolderNotFoundError(f"No file or folder {str(path)!r}. Check the path.")
-            found += _find_images(path, skipped) if path.is_dir() else [path]
-        if not found:
-            given = ", ".join(map(str, paths))
-            raise DataError(f"No images ({_known_endings()}) in {given or 'an empty list'}.{_skipped_note(skipped)}")
-        self.skipped = dict(skipped)
-        super().__init__(
-            found,
-            None,
-            (),
-            image_size=image_size,
-            batch_size=batch_size,
-            seed=0,
-            color_mode=color_mode,
-            interpolation=interpolation,
-            label_mode="none",
-        )
-
-
 def view_of_epoch(epoch: int, views: int | None) -> int:
     """The view that an epoch shows: the epoch itself, or epoch mod views when the views are counted."""
     if views is not None and views < 1:
         raise ArgumentError(f"views is a whole number from 1 up, or None for a new one each epoch; got {views!r}.")
     return epoch if views is None else epoch % views
-
-
-def _class_folders(directory: Path, classes: Sequence[str] | None) -> list[Path]:
-    """The folders of the classes in the order of their numbers."""
-    if not directory.is_dir():
-        came = "is a file" if directory.exists() else "does not exist"
-        raise FolderNotFoundError(
-            f"The folder of images {str(directory)!r} {came}. Expected a folder with one folder per class inside, "
-            f"like {directory / 'cats' / '001.jpg'}. Check the path."
-        )
-    present = sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
-    if not present:
-        inside = sum(entry.suffix.lower() in EXTENSIONS for entry in directory.iterdir())
-        raise DataError(
-            f"No class folders in {str(directory)!r}, but {inside} images directly inside. "
-            f"Expected one folder per class, like {directory / 'cats' / '001.jpg'}. Sort the images into folders."
-        )
-    for name, count in Counter(classes).items():
-        if count > 1:
-            raise ArgumentError(f"classes names {name!r} {count} times. Name every folder once.")
-        if name not in present:
-            near = difflib.get_close_matches(name, present, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(present)}."
-            raise DataError(f"classes names {name!r}, but {str(directory)!r} has no such folder.{hint}")
-    return [directory / name for name in (present if classes is None else classes)]
-
-
-def _find_images(folder: Path, skipped: Counter[str]) -> list[Path]:
-    """The images below a folder in sorted order; other files are counted by their ending."""
-    found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        for name in sorted(files):
-            ending = Path(name).suffix.lower()
-            if _is_hidden(name):
-                continue
-            if ending in EXTENSIONS:
-                found.append(Path(parent, name))
-            else:
-                skipped[ending or "no ending"] += 1
-    return found
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _known_endings() -> str:
-    return ", ".join(EXTENSIONS)
-
-
-def _skipped_note(skipped: dict[str, int]) -> str:
-    if not skipped:
-        return ""
-    return " Other files: " + ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items())) + "."
 
 
 def _read(path: Path) -> bytes:

@@ -1,0 +1,37 @@
+"""Which files below a folder are images."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from thawline.data.decode import EXTENSIONS
+
+
+def find_images(folder: Path, skipped: Counter[str]) -> list[Path]:
+    """The images below a folder in sorted order; other files are counted by their ending."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for name in sorted(files):
+            ending = Path(name).suffix.lower()
+            if is_hidden(name):
+                continue
+            if ending in EXTENSIONS:
+                found.append(Path(parent, name))
+            else:
+                skipped[ending or "no ending"] += 1
+    return found
+
+
+def is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def known_endings() -> str:
+    return ", ".join(EXTENSIONS)
+
+
+def skipped_note(skipped: dict[str, int]) -> str:
+    if not skipped:
+        return ""
+    return " Other files: " + ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items())) + "."
