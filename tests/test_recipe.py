@@ -46,6 +46,18 @@ def test_paths_are_relative_to_the_recipes_folder(recipe_file, tmp_path):
     assert recipe.run.folder == str(tmp_path.parent / "runs")
 
 
+def test_files_of_stages_are_relative_to_the_recipe_and_words_stay_words(recipe_file, tmp_path):
+    stages = [
+        {"name": "a", "backbone": "MobileNetV2", "weights": "own.weights.h5"},
+        {"name": "b", "backbone": "MobileNetV2"},
+        {"name": "c", "backbone": "MobileNetV2", "weights": None},
+        {"name": "d", "model": "saved/d.keras"},
+    ]
+    read = load_recipe(recipe_file(stack=stages)).stack
+    assert [stage.weights for stage in read[:3]] == [str(tmp_path / "own.weights.h5"), "imagenet", None]
+    assert read[3].model == str(tmp_path / "saved" / "d.keras")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -255,15 +255,18 @@ def parse_recipe(content: Mapping[str, Any], *, name: str = "recipe", folder: Pa
         }
     )
     run = recipe.run.model_copy(update={"folder": _absolute(recipe.run.folder, folder)})
-    stages = [
-        stage.model_copy(update={"model": _absolute(stage.model, folder)}) if stage.model else stage
-        for stage in recipe.stack
-    ]
+    stages = [stage.model_copy(update=_absolute_files(stage, folder)) for stage in recipe.stack]
     return recipe.model_copy(update={"data": data, "run": run, "stack": stages})
 
 
 def _absolute(path: str, folder: Path) -> str:
     return str((folder / Path(path).expanduser()).resolve())
+
+
+def _absolute_files(stage: StageRecipe, folder: Path) -> dict[str, str]:
+    """The files that a stage is read from, made absolute."""
+    files = {"model": stage.model, "weights": None if stage.weights == "imagenet" else stage.weights}
+    return {key: _absolute(file, folder) for key, file in files.items() if file is not None}
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
