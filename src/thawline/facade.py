@@ -107,7 +107,7 @@ class Stack(StageSeries):
                 precomputed, else one per epoch.
             cache: where features are kept; by default the user's cache folder.
             class_weight: weights of the loss by class number.
-            callbacks: any Keras callbacks; their model is the part that is trained.
+            callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
             shuffle: whether each epoch has an order of its own.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
             checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
@@ -136,6 +136,9 @@ class Stack(StageSeries):
             announce=lambda message: sys.stderr.write(message + "\n"),
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
+        check_source(train, "fit")
+        if validation_data is not None:
+            check_source(validation_data, "validation_data")
         return fit(self, self._need_compiled("fit"), train, spans, validation_data=validation_data, options=options)
 
     def evaluate(
@@ -159,6 +162,7 @@ class Stack(StageSeries):
         Returns:
             A list with the loss and the metrics in the order of `compile`, or a dictionary.
         """
+        check_source(data, "evaluate")
         compiled = self._need_compiled("evaluate")
         answers = evaluate(self, compiled, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
         return answers if return_dict else list(answers.values())
@@ -179,12 +183,22 @@ class Stack(StageSeries):
             cache: where features are kept.
             verbose: 0 is silent.
         """
+        check_source(data, "predict")
         return predict(self, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
 
     def _need_compiled(self, method: str) -> Compiled:
         if self._compiled is None:
             raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
         return self._compiled
+
+
+def check_source(data: Any, place: str) -> None:
+    """Raises ArgumentError when what was given is no source of images."""
+    if not isinstance(data, ImageSource):
+        raise ArgumentError(
+            f"{place} takes images from thawline, like tl.ImageFolder('flowers'); got {type(data).__name__}. "
+            "For other data use stack.model, which is a Keras model."
+        )
 
 
 def load(path: str | os.PathLike[str]) -> Stack:

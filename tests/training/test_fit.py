@@ -175,6 +175,23 @@ def test_reduce_on_plateau_lowers_the_rate_of_the_stacks_optimizer(small_images,
     assert float(stack.model.optimizer.learning_rate) == pytest.approx(0.005)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_callbacks_see_the_whole_stack(strategy, small_images, make_stack, cache, tmp_path):
+    stack = make_stack()
+    saved = tmp_path / "best.keras"
+    checkpoint = keras.callbacks.ModelCheckpoint(saved, monitor="loss")
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", epoch == 1)
+    )
+    history = stack.fit(
+        small_images.source(), epochs=4, strategy=strategy, cache=cache, callbacks=[checkpoint, stop], verbose=0
+    )
+    assert history.epoch == [0, 1]
+    images = small_images.pixels.astype("float32")
+    model = keras.saving.load_model(saved)
+    assert np.array_equal(model.predict(images, verbose=0), stack.model.predict(images, verbose=0))
+
+
 def test_the_classes_are_known_after_training(small_images, make_stack, cache):
     stack = make_stack()
     stack.fit(small_images.source(), cache=cache, verbose=0)

@@ -166,6 +166,11 @@ def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], tuple[str, .
 def _check_names(stages: tuple[Stage, ...]) -> None:
     if not stages:
         raise ArgumentError("A stack needs at least one stage.")
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise ArgumentError(
+                f"A stack is made of stages; got {type(stage).__name__}. Write tl.Stage(model, name='base')."
+            )
     for kind, names in (("stages", [s.name for s in stages]), ("models", [s.model.name for s in stages])):
         for name in names:
             if names.count(name) > 1:

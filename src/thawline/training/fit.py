@@ -105,7 +105,7 @@ class _Run:
         options: FitOptions,
         history: Any,
     ) -> None:
-        self._series = series
+        self.series = series
         self._compiled = compiled
         self._train = train
         self._validation = validation
@@ -146,12 +146,12 @@ class _Run:
         first = sum(earlier.epochs for earlier in self._phases[:number])
         last = first + phase.epochs
         if phase.patterns:
-            freeze_and_thaw(self._series, phase.patterns)
-        cut = self._series.cut()
+            freeze_and_thaw(self.series, phase.patterns)
+        cut = self.series.cut()
         self._learned.update(id(variable) for variable in cut.suffix.variables)
-        optimizer = _optimizer(self._compiled, phase, self._series)
+        optimizer = _optimizer(self._compiled, phase, self.series)
         if self._checkpoint is not None:
-            frozen = [weight for weight in self._series.model.weights if id(weight) not in self._learned]
+            frozen = [weight for weight in self.series.model.weights if id(weight) not in self._learned]
             self._frozen_digest = digest_weights(frozen)
         if number == self._resumed_phase:
             self._restore(optimizer)
@@ -177,7 +177,7 @@ class _Run:
         self._fit_keras(strategy, plan, optimizer, max(first, self._done), last)
         if digest_weights(cut.prefix.weights) != before:
             raise FrozenWeightsMovedError(
-                f"A frozen weight of stack {[stage.name for stage in self._series.stages]} changed in phase "
+                f"A frozen weight of stack {[stage.name for stage in self.series.stages]} changed in phase "
                 f"{number + 1}. Something besides thawline assigns to it: look for callbacks that set weights."
             )
         if self._done < last:
@@ -194,7 +194,7 @@ class _Run:
     def _fit_keras(self, strategy: Strategy, plan: Plan, optimizer: Any, first: int, last: int) -> None:
         """One `keras.Model.fit` over the epochs from first (counted from 0) up to last."""
         model, train, validation, options = strategy.model, self._train, self._validation, self._options
-        for part in (model, self._series.model):
+        for part in (model, self.series.model):
             part.compile(optimizer=optimizer, **self._compiled.options)
         feed = EpochFeed(
             strategy,
@@ -205,10 +205,21 @@ class _Run:
             class_weight=options.class_weight,
         )
         held_out = None if validation is None else EpochFeed(strategy, validation)
-        callbacks: list[Any] = [*options.callbacks, _EpochCallback(self, feed, optimizer)]
         display = EpochDisplay(len(train), train.batch_size, last)
-        if options.verbose in ("auto", 1):
-            callbacks.append(display)
+        own = [_EpochCallback(self, feed, optimizer), *([display] if options.verbose in ("auto", 1) else [])]
+        callbacks = keras.callbacks.CallbackList(
+            [*options.callbacks, *own],
+            add_history=True,
+            add_progbar=options.verbose == 2,
+            model=model,
+            verbose=2,
+            epochs=last,
+            steps=feed.num_batches,
+        )
+        for callback in options.callbacks:
+            # What a user's callback saves or reads is the whole stack, whatever part of it is fitted.
+            callback.set_model(self.series.model)
+        self.series.model.stop_training = False
         started = time.perf_counter()
         try:
             with feed, held_out or nullcontext():
@@ -219,7 +230,7 @@ class _Run:
                     validation_data=held_out,
                     callbacks=callbacks,
                     shuffle=False,  # the feed comes in the epoch's order already
-                    verbose=2 if options.verbose == 2 else 0,
+                    verbose=0,
                 )
         finally:
             display.close()
@@ -258,7 +269,7 @@ class _Run:
         """The variables that may have changed since the beginning, by names that hold in the next process."""
         changed = {
             f"stack/{index}": variable
-            for index, variable in enumerate(self._series.model.variables)
+            for index, variable in enumerate(self.series.model.variables)
             if id(variable) in self._learned
         }
         return changed | {f"optimizer/{index}": variable for index, variable in enumerate(optimizer.variables)}
@@ -269,7 +280,7 @@ class _Run:
 
 
 class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the feed which epoch begins, and the run that one ended."""
+    """Tells the feed which epoch begins, the run that one ended, and Keras that a user's callback says stop."""
 
     def __init__(self, run: _Run, feed: EpochFeed, optimizer: Any) -> None:
         super().__init__()
@@ -280,8 +291,16 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._feed.epoch = epoch
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._pass_on_a_stop()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._run.after_epoch(epoch, dict(logs or {}), self._optimizer)
+        self._pass_on_a_stop()
+
+    def _pass_on_a_stop(self) -> None:
+        """Users' callbacks stop the stack's model; Keras looks at the one that it fits."""
+        self.model.stop_training = self.model.stop_training or self._run.series.model.stop_training
 
 
 def _optimizer(compiled: Compiled, phase: Phase, series: StageSeries) -> Any:
