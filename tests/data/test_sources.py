@@ -72,11 +72,11 @@ def test_endings_count_exactly_and_in_any_case_and_others_are_counted(image_fold
     folder = image_folder(2, count=1)
     for name in ["a.JPG", "b.jpeg", "c.Jpe", "d.bmp", "e.webp"]:
         (folder / "class0" / name).write_bytes(b"")
-    for name in ["notjpg", "photo.notjpg", "x.gif", "y.GIF", "jpg", "z.png.txt"]:
+    for name in ["notjpg", "photo.notjpg", "x.heic", "y.HEIC", "jpg", "z.png.txt"]:
         (folder / "class1" / name).write_bytes(b"")
     source = ImageFolder(folder, **SIZE)
     assert source.class_counts == {"class0": 6, "class1": 1}
-    assert source.skipped == {"no ending": 2, ".notjpg": 1, ".gif": 2, ".txt": 1}
+    assert source.skipped == {"no ending": 2, ".notjpg": 1, ".heic": 2, ".txt": 1}
 
 
 def test_classes_gives_the_order_and_the_choice(image_folder):
@@ -117,8 +117,8 @@ def test_one_class_is_refused_unless_labels_are_not_wanted(image_folder):
 
 def test_no_images_are_refused_with_what_lies_there(image_folder):
     folder = image_folder({"a": 0, "b": 0})
-    (folder / "a" / "x.gif").write_bytes(b"")
-    with pytest.raises(DataError, match=r"No images in .* 2 class folders hold none \(\.jpg.*Other files: 1 \.gif\."):
+    (folder / "a" / "x.heic").write_bytes(b"")
+    with pytest.raises(DataError, match=r"No images in .* 2 class folders hold none \(\.jpg.*Other files: 1 \.heic\."):
         ImageFolder(folder, **SIZE)
 
 
@@ -148,7 +148,7 @@ def test_images_without_class_folders_are_refused_with_their_number(image_folder
         ({"label_mode": "int"}, "label_mode is one of categorical, sparse, binary, none; got 'int'"),
         ({"image_size": 8}, r"image_size is \(height, width\) .*got 8"),
         ({"image_size": (8, 8, 3)}, r"image_size is \(height, width\) .*got \(8, 8, 3\)"),
-        ({"color_mode": "bgr"}, "color_mode is one of 'rgb', 'grayscale'; got 'bgr'"),
+        ({"color_mode": "bgr"}, "color_mode is one of 'rgb', 'grayscale', 'rgba'; got 'bgr'"),
     ],
 )
 def test_arguments_that_cannot_work_are_refused(image_folder, arguments, message):

@@ -1,5 +1,6 @@
 """The feature cache: what is written is read, what is full says so, what is foreign is refused."""
 
+import shutil
 import threading
 
 import lmdb
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from thawline.errors import ArgumentError, CacheError, CacheFullError
-from thawline.features.cache import FeatureCache, default_cache_path
+from thawline.features.cache import FeatureCache
 from thawline.specs import TensorSpec
+from thawline.store import default_cache_path
 
 MEGABYTE = 1 << 20
 RANDOM = np.random.default_rng(0)
@@ -224,7 +226,7 @@ def test_a_smaller_limit_keeps_what_is_there_and_takes_no_more(tmp_path):
 
 
 def test_a_full_disk_is_told_with_what_is_free_and_room_made_is_used(tmp_path, monkeypatch):
-    usage = FeatureCache.__init__.__globals__["shutil"].disk_usage(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
     free = [MEGABYTE]
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=free[0]))
     features = one_set(FeatureCache(tmp_path), 10_000)

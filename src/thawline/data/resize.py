@@ -1,0 +1,110 @@
+"""Pixels of any size -> pixels of one size: stretched, cropped or padded."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import cv2
+import numpy as np
+
+Resize = Literal["stretch", "crop", "pad"]
+Interpolation = Literal["nearest", "bilinear", "area", "bicubic", "lanczos"]
+
+_INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+def resize_pixels(
+    pixels: np.ndarray,
+    image_size: tuple[int, int],
+    *,
+    resize: Resize = "stretch",
+    interpolation: Interpolation = "area",
+    fill: tuple[int, ...] = (255, 255, 255),
+) -> np.ndarray:
+    """Pixels of `image_size`: uint8 (height, width, channels), 0 to 255.
+
+    Args:
+        pixels: uint8 (any height, any width, 1, 3 or 4 channels). The fourth is alpha: colours are then weighted with
+            it, so that what lies hidden under transparent pixels does not show at their edges.
+        image_size: height and width in pixels.
+        resize: "stretch" changes the aspect, "crop" takes the largest centred part of the right aspect, "pad" fits the
+            whole image inside, centred, on `fill`.
+        interpolation: see `Decoding`.
+        fill: the colour around a padded image, one number per channel, 0 to 255.
+
+    Example:
+        >>> row = np.array([[10, 20, 30, 40]], np.uint8)[..., None]
+        >>> resize_pixels(row, (1, 2))[..., 0].tolist()
+        [[15, 35]]
+        >>> resize_pixels(row, (1, 1), resize="crop", interpolation="nearest")[..., 0].tolist()
+        [[20]]
+        >>> resize_pixels(row, (3, 4), resize="pad", fill=(0,))[..., 0].tolist()
+        [[0, 0, 0, 0], [10, 20, 30, 40], [0, 0, 0, 0]]
+    """
+    if pixels.shape[:2] == image_size:
+        return pixels
+    return _MODES[resize](pixels, image_size, interpolation, fill)
+
+
+def _stretch(
+    pixels: np.ndarray, image_size: tuple[int, int], interpolation: Interpolation, fill: tuple[int, ...]
+) -> np.ndarray:
+    height, width = image_size
+    if pixels.shape[:2] == image_size:
+        return pixels
+    if pixels.shape[2] == 4 and interpolation != "nearest":
+        return _stretch_weighted(pixels, image_size, interpolation)
+    stretched: np.ndarray = cv2.resize(pixels, (width, height), interpolation=_INTERPOLATIONS[interpolation])
+    return stretched.reshape(height, width, pixels.shape[2])
+
+
+def _crop(
+    pixels: np.ndarray, image_size: tuple[int, int], interpolation: Interpolation, fill: tuple[int, ...]
+) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    target_height, target_width = image_size
+    # The larger side is cut to the aspect of the target; the smaller one stays whole.
+    kept_height = min(height, max(1, round(width * target_height / target_width)))
+    kept_width = min(width, max(1, round(height * target_width / target_height)))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    part = pixels[top : top + kept_height, left : left + kept_width]
+    return np.ascontiguousarray(_stretch(part, image_size, interpolation, fill))
+
+
+def _pad(
+    pixels: np.ndarray, image_size: tuple[int, int], interpolation: Interpolation, fill: tuple[int, ...]
+) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    target_height, target_width = image_size
+    scale = min(target_height / height, target_width / width)
+    fitted = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (target_height - fitted[0]) // 2, (target_width - fitted[1]) // 2
+    padded = np.empty((*image_size, pixels.shape[2]), np.uint8)
+    padded[:] = fill
+    padded[top : top + fitted[0], left : left + fitted[1]] = _stretch(pixels, fitted, interpolation, fill)
+    return padded
+
+
+_MODES: dict[str, Callable[[np.ndarray, tuple[int, int], Interpolation, tuple[int, ...]], np.ndarray]] = {
+    "stretch": _stretch,
+    "crop": _crop,
+    "pad": _pad,
+}
+
+
+def _stretch_weighted(pixels: np.ndarray, image_size: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
+    """Stretches RGBA with its colours multiplied by alpha, and divides them again."""
+    height, width = image_size
+    alpha = pixels[..., 3:].astype(np.float32)
+    weighted = np.concatenate([pixels[..., :3] * (alpha / 255), alpha], axis=-1)
+    weighted = cv2.resize(weighted, (width, height), interpolation=_INTERPOLATIONS[interpolation])
+    alpha = weighted[..., 3:]
+    # Where nothing is seen there is no colour: black.
+    colours = np.divide(weighted[..., :3] * 255, alpha, out=np.zeros_like(weighted[..., :3]), where=alpha >= 0.5)
+    stretched: np.ndarray = np.concatenate([colours, alpha], axis=-1).round().clip(0, 255).astype(np.uint8)
+    return stretched

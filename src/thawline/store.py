@@ -1,0 +1,186 @@
+"""Rows of bytes on disk, in LMDB: what the caches of features and of pixels stand on.
+
+Writes are transactions: stored whole or not at all, whatever happens to the process. A store may
+be deleted at any time.
+"""
+
+import contextlib
+import os
+import shutil
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import platformdirs
+
+from thawline.errors import ArgumentError, CacheError, CacheFullError
+
+_FORMAT_KEY = b"format"
+
+# LMDB wants room for what it copies on write; below this much free disk nothing is begun.
+LEAST_ROOM = 1 << 20
+
+# A process may open an LMDB folder once only: caches on the same folder share what is open.
+_open_stores: "weakref.WeakValueDictionary[Path, Store]" = weakref.WeakValueDictionary()
+_open_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a store is, for its errors.
+
+    Attributes:
+        name: what it is called, like "feature cache".
+        argument: the argument by which users name its folder.
+        format: the version of what its rows mean; a store of another version is refused.
+    """
+
+    name: str
+    argument: str
+    format: int
+
+
+def open_store(path: Path, kind: Kind, *, max_bytes: int | None = None) -> "Store":
+    """The store in a folder, which is made when it is missing; one that is open already is shared.
+
+    Args:
+        path: the folder, resolved.
+        kind: what the store holds.
+        max_bytes: refuse to grow beyond this size; by default the disk is the limit. The newest limit holds for all.
+
+    Raises:
+        ArgumentError: the limit is too small for anything.
+        CacheError: the folder holds a store of another version, or something else.
+
+    Example:
+        >>> import tempfile
+        >>> store = open_store(Path(tempfile.mkdtemp()), Kind("feature cache", "cache=", 1))
+        >>> with store.writing() as transaction:
+        ...     _ = transaction.put(b"key", b"value")
+        >>> with store.reading() as transaction:
+        ...     bytes(transaction.get(b"key"))
+        b'value'
+    """
+    if max_bytes is not None and max_bytes < LEAST_ROOM:
+        raise ArgumentError(f"max_bytes is {LEAST_ROOM:,} or more; got {max_bytes!r}.")
+    with _open_lock:
+        store = _open_stores.get(path)
+        if store is None:
+            store = _open_stores[path] = Store(path, kind, max_bytes)
+        else:
+            store.allow(max_bytes)
+    return store
+
+
+class Store:
+    """One open LMDB environment; made by `open_store`."""
+
+    def __init__(self, path: Path, kind: Kind, max_bytes: int | None) -> None:
+        self.path = path
+        self._kind = kind
+        self._max_bytes = max_bytes
+        self._was_full = False
+        # Transactions under way; the map may be resized only when there are none.
+        self._busy = 0
+        self._gate = threading.Condition()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._environment = lmdb.open(str(path), map_size=self._map_bytes(), max_readers=512)
+        except (OSError, lmdb.Error) as error:
+            raise CacheError(
+                f"The {kind.name} {str(path)!r} cannot be opened: {error}. Name another folder ({kind.argument}, "
+                "THAWLINE_CACHE), or delete this one; it is a cache."
+            ) from error
+        weakref.finalize(self, self._environment.close)
+        self._check_format()
+
+    def allow(self, max_bytes: int | None) -> None:
+        """Sets the quota anew, and makes use of what room there is now; waits for transactions under way."""
+        if max_bytes == self._max_bytes and not self._was_full:
+            return
+        with self._gate:
+            self._gate.wait_for(lambda: self._busy == 0)
+            self._max_bytes, self._was_full = max_bytes, False
+            self._environment.set_mapsize(self._map_bytes())
+
+    def _map_bytes(self) -> int:
+        """The size up to which the file may grow: the quota, or what it takes and what the disk has free."""
+        size = max(self._stored_bytes(), LEAST_ROOM) + shutil.disk_usage(self.path).free
+        return min(size, self._max_bytes or size)
+
+    def _stored_bytes(self) -> int:
+        """Bytes that LMDB's file takes on disk; the map may never be smaller."""
+        data = self.path / "data.mdb"
+        return data.stat().st_size if data.exists() else 0
+
+    def used_bytes(self) -> int:
+        """Bytes of all pages that are in use."""
+        information, statistics = self._environment.info(), self._environment.stat()
+        return int((information["last_pgno"] + 1) * statistics["psize"])
+
+    def _check_format(self) -> None:
+        with self.reading() as transaction:
+            stored = transaction.get(_FORMAT_KEY)
+            version = None if stored is None else int.from_bytes(bytes(stored), "big")
+        if version is None:
+            with self.writing() as transaction:
+                transaction.put(_FORMAT_KEY, self._kind.format.to_bytes(2, "big"))
+        elif version != self._kind.format:
+            raise CacheError(
+                f"The {self._kind.name} {str(self.path)!r} has format {version}; this thawline reads "
+                f"{self._kind.format}. Name another folder ({self._kind.argument}, THAWLINE_CACHE), "
+                "or delete this one; it is a cache."
+            )
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Any]:
+        """A read transaction, which sees one state and blocks nobody."""
+        with self._counted(), self._environment.begin(buffers=True) as transaction:
+            yield transaction
+
+    @contextlib.contextmanager
+    def writing(self, needed_bytes: int = 0) -> Iterator[Any]:
+        """A write transaction; when the disk or the quota is full it is undone and CacheFullError tells so."""
+        try:
+            with self._counted(), self._environment.begin(write=True) as transaction:
+                yield transaction
+        except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
+            raise self._full(needed_bytes, error) from error
+        except lmdb.Error as error:
+            # LMDB tells a full disk in several ways, a short write among them; what it would have written tells more.
+            if shutil.disk_usage(self.path).free < needed_bytes + LEAST_ROOM:
+                raise self._full(needed_bytes, error) from error
+            raise CacheError(f"The {self._kind.name} {str(self.path)!r} failed: {error}.") from error
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts a transaction while it is under way."""
+        with self._gate:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._busy -= 1
+                self._gate.notify_all()
+
+    def _full(self, needed_bytes: int, error: Exception) -> CacheFullError:
+        self._was_full = True
+        quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
+        move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
+        free = shutil.disk_usage(self.path).free
+        return CacheFullError(
+            f"The {self._kind.name} {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, the "
+            f"disk has {free / 1e6:,.1f} MB free{quota} ({error}). What is stored stays: {move}, or name another "
+            f"folder ({self._kind.argument}, THAWLINE_CACHE), and run the same again."
+        )
+
+
+def default_cache_path() -> Path:
+    """Where caches lie unless said otherwise: `THAWLINE_CACHE`, or the user's cache folder."""
+    named = os.environ.get("THAWLINE_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_path("thawline"))
