@@ -267,13 +267,11 @@ def test_a_share_that_is_not_between_0_and_1_is_refused(image_folder, share):
 def test_a_source_is_not_changed_by_what_is_made_of_it(image_folder):
     source = ImageFolder(image_folder(2, count=4), **SIZE)
     before = {**vars(source), "labels": source.labels.copy()}
-    del before["_digests"]
     source.augment(rotation_range=10)
     source.split(validation=0.5)
     source.select([3, 1])
     after = dict(vars(source))
     np.testing.assert_array_equal(after.pop("labels"), before.pop("labels"))
-    del after["_digests"]
     assert after == before
 
 

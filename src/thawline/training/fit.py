@@ -344,7 +344,7 @@ def _describe_source(source: ImageSource) -> dict[str, Any]:
         content.update(source.labels.tobytes())
     return {
         "images": content.hexdigest(),
-        "decoding": source.decoding.identity(),
+        "decoding": source.pictures.identity(),
         "augmentation": None if source.augmentation is None else source.augmentation.identity(),
         "seed": source.seed,
         "batch_size": source.batch_size,

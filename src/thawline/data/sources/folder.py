@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thawline.data.decode import EXTENSIONS, ColorMode, Interpolation
+from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation
+from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
 from thawline.data.sources.source import ImageSource, LabelMode
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
@@ -82,14 +83,11 @@ class ImageFolder(ImageSource):
                 "add one, give the folder above, or use label_mode='none'."
             )
         super().__init__(
-            paths,
+            FilePictures(paths, Decoding(image_size, color_mode, interpolation)),
             np.array(labels, np.int32),
             names,
-            image_size=image_size,
             batch_size=batch_size,
             seed=seed,
-            color_mode=color_mode,
-            interpolation=interpolation,
             label_mode=label_mode,
         )
 

@@ -7,8 +7,6 @@ It is the contract of all sources and does everything but find the images. A sou
 import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -16,23 +14,14 @@ from blake3 import blake3
 
 from thawline.data.augment import Augmentation
 from thawline.data.batches import Batch, iterate
-from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
-from thawline.errors import (
-    ArgumentError,
-    DataError,
-    ImageChangedError,
-    UnreadableImageError,
-)
-from thawline.progress import progress
+from thawline.data.sources.pictures import Pictures
+from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
 LabelMode = Literal["categorical", "sparse", "binary", "none"]
 
 # Grain's shuffle takes seeds of 32 bits.
 _MAX_SEED = 2**32 - 1
-
-# Files are small and the disk is the limit: more threads than cores keep it busy.
-_SCAN_THREADS = 8
 
 
 class ImageSource:
@@ -41,6 +30,8 @@ class ImageSource:
     Every image has an index (0 to len - 1) that its path, label, weight and features share.
 
     Attributes:
+        pictures: where pixels and digests come from.
+        rows: int64 (len,), the row of each index in the pictures.
         paths: the files, in the order of the indices.
         labels: int32 (len,), the class of each image, or None without labels.
         class_names: the classes in the order of their numbers.
@@ -49,15 +40,12 @@ class ImageSource:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        pictures: Pictures,
         labels: np.ndarray | None,
         class_names: Sequence[str],
         *,
-        image_size: tuple[int, int],
         batch_size: int,
         seed: int,
-        color_mode: ColorMode,
-        interpolation: Interpolation,
         label_mode: LabelMode,
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -71,17 +59,16 @@ class ImageSource:
                 f"label_mode='binary' needs exactly two classes, but there are {len(class_names)} "
                 f"({', '.join(class_names)}). Use label_mode='categorical' or 'sparse'."
             )
-        self.paths = tuple(paths)
+        self.pictures = pictures
+        self.rows = np.arange(len(pictures.names))
+        self.paths = pictures.names
         self.labels = labels
         self.class_names = tuple(class_names)
-        self.decoding = Decoding(image_size, color_mode, interpolation)
         self.batch_size = batch_size
         self.seed = seed
         self.label_mode = label_mode
         self.augmentation: Augmentation | None = None
         self.is_validation = False
-        # Shared by all sources that come from this one: digests are computed once per file.
-        self._digests: dict[Path, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -115,7 +102,7 @@ class ImageSource:
     @property
     def spec(self) -> TensorSpec:
         """What a batch of images is: uint8 (None, height, width, channels), 0 to 255."""
-        return TensorSpec((None, *self.decoding.shape), "uint8", PIXELS)
+        return TensorSpec((None, *self.pictures.shape), "uint8", PIXELS)
 
     @property
     def target_spec(self) -> TensorSpec | None:
@@ -194,6 +181,7 @@ class ImageSource:
         """The images with these indices, in this order."""
         chosen = np.asarray(indices, np.int64)
         changed = copy.copy(self)
+        changed.rows = self.rows[chosen]
         changed.paths = tuple(self.paths[index] for index in chosen)
         changed.labels = None if self.labels is None else self.labels[chosen]
         return changed
@@ -217,15 +205,7 @@ class ImageSource:
 
         Files are read the first time only; every source that comes from this one shares what was read.
         """
-        unknown = [path for path in self.paths if path not in self._digests]
-        with (
-            progress("reading", len(unknown), show=show_progress) as advance,
-            ThreadPoolExecutor(_SCAN_THREADS) as pool,
-        ):
-            for path, digest in zip(unknown, pool.map(_digest_file, unknown), strict=True):
-                self._digests[path] = digest
-                advance(1)
-        return [self._digests[path] for path in self.paths]
+        return self.pictures.digests(self.rows, show_progress=show_progress)
 
     def image(self, index: int, view: int = 0) -> np.ndarray:
         """One view of one image: uint8 (height, width, channels), 0 to 255.
@@ -238,15 +218,10 @@ class ImageSource:
             UnreadableImageError: the file cannot be decoded.
             ImageChangedError: the file is not the one whose digest was taken.
         """
-        path = self.paths[index]
-        data = _read(path)
-        pixels = decode(data, self.decoding, name=str(path))
-        digest = blake3(data).digest()
-        if self._digests.setdefault(path, digest) != digest:
-            raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
+        pixels, digest = self.pictures.pixels(self.rows[index])
         if self.augmentation is None:
             return pixels
-        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.decoding.image_size)
+        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
         return self.augmentation.apply(pixels, numbers)
 
     def targets(self, indices: np.ndarray) -> np.ndarray | None:
@@ -281,14 +256,3 @@ def view_of_epoch(epoch: int, views: int | None) -> int:
     if views is not None and views < 1:
         raise ArgumentError(f"views is a whole number from 1 up, or None for a new one each epoch; got {views!r}.")
     return epoch if views is None else epoch % views
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
-
-
-def _digest_file(path: Path) -> bytes:
-    return blake3(_read(path)).digest()
