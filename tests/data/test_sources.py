@@ -145,7 +145,10 @@ def test_images_without_class_folders_are_refused_with_their_number(image_folder
         ({"batch_size": 2.0}, "batch_size is a whole number from 1 up; got 2.0"),
         ({"seed": -1}, "seed is a whole number from 0 to 4294967295; got -1"),
         ({"seed": 2**32}, "seed is a whole number from 0 to 4294967295; got 4294967296"),
-        ({"label_mode": "int"}, "label_mode is one of categorical, sparse, binary, none; got 'int'"),
+        (
+            {"label_mode": "int"},
+            "label_mode is one of categorical, sparse, binary, multi_label, regression, input, none; got 'int'",
+        ),
         ({"image_size": 8}, r"image_size is \(height, width\) .*got 8"),
         ({"image_size": (8, 8, 3)}, r"image_size is \(height, width\) .*got \(8, 8, 3\)"),
         ({"color_mode": "bgr"}, "color_mode is one of 'rgb', 'grayscale'; got 'bgr'"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation
+from thawline.data.labels import Labels
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, known_endings, skipped_note
 from thawline.data.sources.source import ImageSource
@@ -48,9 +49,7 @@ class ImageFiles(ImageSource):
         self.skipped = dict(skipped)
         super().__init__(
             FilePictures(found, Decoding(image_size, color_mode, interpolation)),
-            None,
-            (),
+            Labels(),
             batch_size=batch_size,
             seed=0,
-            label_mode="none",
         )

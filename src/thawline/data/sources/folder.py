@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation
+from thawline.data.labels import LabelMode, class_labels
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
-from thawline.data.sources.source import ImageSource, LabelMode
+from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 
@@ -31,7 +32,7 @@ class ImageFolder(ImageSource):
         color_mode: "rgb" or "grayscale".
         interpolation: "area", "bilinear" or "nearest".
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
-            0 or 1) or "none".
+            0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
         classes: the class folders in the order of their numbers, instead of all in sorted order.
 
     Raises:
@@ -77,18 +78,17 @@ class ImageFolder(ImageSource):
             kept = [label for label in range(len(names)) if names[label] not in empty]
             labels = [kept.index(label) for label in labels]
             names = [names[label] for label in kept]
-        if len(names) < 2 and label_mode != "none":
+        if len(names) < 2 and label_mode not in ("input", "none"):
             raise DataError(
                 f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
                 "add one, give the folder above, or use label_mode='none'."
             )
+        pictures = FilePictures(paths, Decoding(image_size, color_mode, interpolation))
         super().__init__(
-            FilePictures(paths, Decoding(image_size, color_mode, interpolation)),
-            np.array(labels, np.int32),
-            names,
+            pictures,
+            class_labels(label_mode, np.array(labels, np.int32), names, pictures.shape),
             batch_size=batch_size,
             seed=seed,
-            label_mode=label_mode,
         )
 
 
