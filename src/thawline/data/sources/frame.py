@@ -26,7 +26,8 @@ class ImageFrame(ImageSource):
             gives a column by its name.
         path_column: the column with the files' names.
         label_columns: the column with the labels, or a list of columns (of numbers, for "regression"); a dictionary
-            gives several outputs by name. It is not looked at for label_mode "none", and only where it is there for "input".
+            gives several outputs by name. It is not looked at for label_mode "none", and for "input" only
+            where it is there.
         weight_column: the column with sample weights, numbers from 0 up, or None.
         directory: the folder that relative names start from; by default the CSV file's own, or the working folder.
         image_size: height and width that every image is brought to, in pixels.
