@@ -18,8 +18,10 @@ _HOMES = {
     "Augmentation": "thawline.data.augment",
     "Backbone": "thawline.stack.backbones",
     "FeatureCache": "thawline.features.cache",
+    "ImageArrays": "thawline.data.sources.arrays",
     "ImageFiles": "thawline.data.sources.files",
     "ImageFolder": "thawline.data.sources.folder",
+    "ImageFrame": "thawline.data.sources.frame",
     "Phase": "thawline.training.phase",
     "Stack": "thawline.facade",
     "Stage": "thawline.stack.stage",
@@ -35,8 +37,10 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from thawline import errors as errors
     from thawline.data.augment import Augmentation as Augmentation
+    from thawline.data.sources.arrays import ImageArrays as ImageArrays
     from thawline.data.sources.files import ImageFiles as ImageFiles
     from thawline.data.sources.folder import ImageFolder as ImageFolder
+    from thawline.data.sources.frame import ImageFrame as ImageFrame
     from thawline.facade import Stack as Stack
     from thawline.facade import load as load
     from thawline.features.cache import FeatureCache as FeatureCache

@@ -23,8 +23,9 @@ from pydantic import (
 from thawline.backend import keras
 from thawline.data.augment import Augmentation
 from thawline.data.decode import ColorMode, Interpolation
+from thawline.data.labels import LabelMode
 from thawline.data.sources.folder import ImageFolder
-from thawline.data.sources.source import ImageSource, LabelMode
+from thawline.data.sources.source import ImageSource
 from thawline.errors import RecipeError, ThawlineError
 from thawline.facade import Stack
 from thawline.stack import backbones

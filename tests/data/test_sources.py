@@ -145,7 +145,10 @@ def test_images_without_class_folders_are_refused_with_their_number(image_folder
         ({"batch_size": 2.0}, "batch_size is a whole number from 1 up; got 2.0"),
         ({"seed": -1}, "seed is a whole number from 0 to 4294967295; got -1"),
         ({"seed": 2**32}, "seed is a whole number from 0 to 4294967295; got 4294967296"),
-        ({"label_mode": "int"}, "label_mode is one of categorical, sparse, binary, none; got 'int'"),
+        (
+            {"label_mode": "int"},
+            "label_mode is one of categorical, sparse, binary, multi_label, regression, input, none; got 'int'",
+        ),
         ({"image_size": 8}, r"image_size is \(height, width\) .*got 8"),
         ({"image_size": (8, 8, 3)}, r"image_size is \(height, width\) .*got \(8, 8, 3\)"),
         ({"color_mode": "bgr"}, "color_mode is one of 'rgb', 'grayscale', 'rgba'; got 'bgr'"),
@@ -267,13 +270,11 @@ def test_a_share_that_is_not_between_0_and_1_is_refused(image_folder, share):
 def test_a_source_is_not_changed_by_what_is_made_of_it(image_folder):
     source = ImageFolder(image_folder(2, count=4), **SIZE)
     before = {**vars(source), "labels": source.labels.copy()}
-    del before["_digests"]
     source.augment(rotation_range=10)
     source.split(validation=0.5)
     source.select([3, 1])
     after = dict(vars(source))
     np.testing.assert_array_equal(after.pop("labels"), before.pop("labels"))
-    del after["_digests"]
     assert after == before
 
 

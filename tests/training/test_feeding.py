@@ -21,6 +21,7 @@ class StubSource:
     def __init__(self, count):
         self.labels = np.arange(count) % 2
         self.class_names = ("cat", "dog")
+        self.weights = None
 
     def __len__(self):
         return len(self.labels)
@@ -145,6 +146,24 @@ def test_images_weigh_what_their_class_weighs():
         model.fit(feed, verbose=0, shuffle=False)
     # Classes are 0, 1, 0, 1, 0; a class that is not named weighs 1.
     assert model.weights_given == [[1.0, 2.5, 1.0, 2.5], [1.0]]
+
+
+def test_an_images_own_weight_is_multiplied_with_that_of_its_class():
+    source, model = StubSource(5), noting()
+    source.weights = np.array([1.0, 2.0, 0.0, 0.5, 4.0], np.float32)
+    with EpochFeed(StubStrategy(), source, class_weight={1: 3.0}) as feed:
+        model.fit(feed, verbose=0, shuffle=False)
+    assert model.weights_given == [[1.0, 6.0, 0.0, 1.5], [4.0]]
+
+
+@pytest.mark.parametrize("labels", [None, np.ones((5, 2), np.float32)])
+def test_class_weights_without_one_class_per_image_are_refused(labels):
+    source = StubSource(5)
+    source.labels = labels
+    with pytest.raises(
+        ArgumentError, match=r"needs one class per image, but these have none, several, or numbers\. Gi"
+    ):
+        EpochFeed(StubStrategy(), source, class_weight={1: 3.0})
 
 
 @pytest.mark.parametrize("label", [2, -1, "dog"])

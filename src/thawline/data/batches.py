@@ -13,6 +13,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 from blake3 import blake3
 
+from thawline.data.labels import Targets
+
 # Grain asks for JAX's profiler at import and complains, through absl, that it is not there.
 _absl = logging.getLogger("absl")
 _absl_level = _absl.level
@@ -33,23 +35,27 @@ class Batch:
 
     Attributes:
         images: uint8 (n, height, width, channels), 0 to 255.
-        targets: what the model should answer, as the source's `target_spec` says; None without labels.
+        targets: what the model should answer, as the source's `target_spec` says: an array, a dictionary of arrays for
+            several outputs, None without labels.
         indices: int64 (n,), each image's index in its source.
         paths: each image's file.
         view: the view that all images show.
+        weights: float32 (n,), how much each image counts in the loss; None where all count the same.
     """
 
     images: np.ndarray
-    targets: np.ndarray | None
+    targets: Targets
     indices: np.ndarray
     paths: tuple[Path, ...]
     view: int
+    weights: np.ndarray | None = None
 
 
 class Records(Protocol):
     """What batches are made of; a source is one."""
 
     paths: tuple[Path, ...]
+    weights: np.ndarray | None
     batch_size: int
     seed: int
 
@@ -58,8 +64,8 @@ class Records(Protocol):
     def image(self, index: int, view: int = 0) -> np.ndarray:
         """One view of one image."""
 
-    def targets(self, indices: np.ndarray) -> np.ndarray | None:
-        """What a model should answer for these images."""
+    def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:
+        """What a model should answer for one view of these images."""
 
 
 def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> "grain.MapDataset[int]":
@@ -82,12 +88,14 @@ def iterate(records: Records, view: int, *, epoch: int = 0, shuffle: bool = True
 
     def load(indices: Sequence[int]) -> Batch:
         chosen = np.asarray(indices, np.int64)
+        images = np.stack([records.image(index, view) for index in indices])
         return Batch(
-            images=np.stack([records.image(index, view) for index in indices]),
-            targets=records.targets(chosen),
+            images=images,
+            targets=records.targets(chosen, view, images),
             indices=chosen,
             paths=tuple(records.paths[index] for index in indices),
             view=view,
+            weights=None if records.weights is None else records.weights[chosen],
         )
 
     order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)

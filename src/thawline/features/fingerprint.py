@@ -86,7 +86,7 @@ def describe_features(prefix: dict[str, Any], source: ImageSource, engine: dict[
         augmentation = {"seed": source.seed, **source.augmentation.identity()}
     return {
         "prefix": prefix,
-        "decoding": source.decoding.identity(),
+        "decoding": source.pictures.identity(),
         "augmentation": augmentation,
         "engine": engine,
         "profile": numeric_profile(),

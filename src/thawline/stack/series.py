@@ -91,22 +91,42 @@ class StageSeries:
             f"Stage {self.stages[0].name!r} expects {wanted}, but the images are {given}: {problem}. {advice}"
         )
 
-    def check_targets(self, wanted: TensorSpec | None, class_count: int) -> None:
-        """Raises JointError when the last stage's answers and the labels cannot belong together."""
+    def check_targets(self, wanted: TensorSpec | dict[str, TensorSpec] | None, class_count: int) -> None:
+        """Raises JointError when the last stage's answers and the labels cannot belong together.
+
+        Several outputs by name are left to Keras, which compares the names with those of the answers.
+        """
         if wanted is None:
             raise JointError("The images have no labels, but training and evaluation compare answers with labels.")
+        if isinstance(wanted, dict):
+            return
         given, name = self.output_spec, self.stages[-1].name
+        if len(wanted.shape) > 2:
+            self._check_maps(given, wanted)
+            return
         if len(given.shape) > 2 and len(self.model.outputs) == 1:
             raise JointError(
-                f"Stage {name!r} gives {given}, a map, but one answer per image is expected: {class_count} values. "
+                f"Stage {name!r} gives {given}, a map, but one answer per image is expected: "
+                f"{class_count or wanted.shape[-1]} values. "
                 "Put GlobalAveragePooling2D() or Flatten() into the stage."
             )
         # Class numbers say how wide the answer must be only together with the class count.
         width = wanted.shape[-1] if len(wanted.shape) == 2 else class_count
         if given.shape[-1] is not None and given.shape[-1] != width:
+            have = f"the images have {class_count} classes and want" if class_count else "the labels have"
             raise JointError(
-                f"Stage {name!r} gives {given.shape[-1]} values per image, but the images have {class_count} classes "
-                f"and want {width}. Build the last layer with {width} units."
+                f"Stage {name!r} gives {given.shape[-1]} values per image, but {have} {width}. "
+                f"Build the last layer with {width} units."
+            )
+
+    def _check_maps(self, given: TensorSpec, wanted: TensorSpec) -> None:
+        """Maps as targets need answers of the same height and width; their channels are the loss's affair."""
+        if len(given.shape) != 4 or any(
+            came not in (None, size) for came, size in zip(given.shape[1:3], wanted.shape[1:3], strict=True)
+        ):
+            raise JointError(
+                f"Stage {self.stages[-1].name!r} gives {given}, but the targets are images: {wanted}. "
+                "Build the last layer for their height and width."
             )
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:

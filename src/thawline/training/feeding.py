@@ -43,7 +43,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         epoch: the first epoch, from 0; `epoch` may be set at the beginning of each.
         views: distinct views of each image.
         shuffle: whether each epoch has an order of its own.
-        class_weight: weights of the loss by class number.
+        class_weight: weights of the loss by class number, multiplied with the images' own weights.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._source = source
         self._views = views
         self._shuffle = shuffle
-        self._weights = None if class_weight is None else _label_weights(source, class_weight)
+        self._weights = _image_weights(source, class_weight)
         self._opened = -1
         self._position = 0
         self._batches: Iterator[Feed]
@@ -110,16 +110,41 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:
-    return (feed.inputs, feed.targets) if weights is None else (feed.inputs, feed.targets, weights[feed.indices])
+    if weights is None:
+        return feed.inputs, feed.targets
+    chosen = weights[feed.indices]
+    if isinstance(feed.targets, dict):
+        return feed.inputs, feed.targets, {name: _spread(chosen, part) for name, part in feed.targets.items()}
+    return feed.inputs, feed.targets, _spread(chosen, feed.targets)
+
+
+def _spread(weights: np.ndarray, targets: np.ndarray | None) -> np.ndarray:
+    """Weights that meet each pixel's loss where targets are maps: Keras' losses of a map are (n, height, width)."""
+    axes = 0 if targets is None else max(targets.ndim - 2, 0)
+    return weights.reshape(-1, *[1] * axes)
+
+
+def _image_weights(source: ImageSource, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
+    """How much each image counts in the loss, float32 (n,): its own weight times its class's; None when all are 1."""
+    if class_weight is None:
+        return source.weights
+    weights = _label_weights(source, class_weight)
+    return weights if source.weights is None else weights * source.weights
 
 
 def _label_weights(source: ImageSource, class_weight: Mapping[int, float]) -> np.ndarray:
     """The weight of each image, float32, from the weight of its class; classes that are not named weigh 1."""
+    labels = source.labels
+    if labels is None or labels.ndim != 1:
+        raise ArgumentError(
+            "class_weight needs one class per image, but these have none, several, or numbers. "
+            "Give the source sample weights instead."
+        )
     unknown = [label for label in class_weight if label not in range(len(source.class_names))]
     if unknown:
         raise ArgumentError(
             f"class_weight names class {unknown[0]!r}; classes are the numbers 0 to {len(source.class_names) - 1}."
         )
     table = np.array([class_weight.get(label, 1.0) for label in range(len(source.class_names))], np.float32)
-    weights: np.ndarray = table[source.labels]
+    weights: np.ndarray = table[labels]
     return weights

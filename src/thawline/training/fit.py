@@ -359,11 +359,10 @@ def _optimizer_name(phase: Phase) -> str | None:
 
 def _describe_source(source: ImageSource) -> dict[str, Any]:
     content = blake3(b"".join(source.content_digests()))
-    if source.labels is not None:
-        content.update(source.labels.tobytes())
+    content.update(source.target_content())
     return {
         "images": content.hexdigest(),
-        "decoding": source.decoding.identity(),
+        "decoding": source.pictures.identity(),
         "augmentation": None if source.augmentation is None else source.augmentation.identity(),
         "seed": source.seed,
         "batch_size": source.batch_size,

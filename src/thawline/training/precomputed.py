@@ -52,7 +52,7 @@ class Precomputed:
         def load(indices: Sequence[int]) -> Feed:
             chosen = np.asarray(indices, np.int64)
             rows = features.read([row_key(digests[index], view) for index in indices])
-            return Feed(unwrap(rows), source.targets(chosen), chosen)
+            return Feed(unwrap(rows), source.targets(chosen, view), chosen)
 
         order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
         yield from read_ahead(order.batch(source.batch_size, batch_fn=list), load)

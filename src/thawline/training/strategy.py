@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from thawline.data.labels import Targets
 from thawline.data.sources.source import ImageSource
 
 
@@ -24,7 +25,7 @@ class Feed:
     """
 
     inputs: Any
-    targets: np.ndarray | None
+    targets: Targets
     indices: np.ndarray
 
 

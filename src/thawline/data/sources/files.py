@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from thawline.data.decode import ColorMode, Interpolation
+from thawline.data.decode import ColorMode, Decoding, Interpolation
+from thawline.data.labels import Labels
+from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, known_endings, skipped_note
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
@@ -46,13 +48,8 @@ class ImageFiles(ImageSource):
             raise DataError(f"No images ({known_endings()}) in {given or 'an empty list'}.{skipped_note(skipped)}")
         self.skipped = dict(skipped)
         super().__init__(
-            found,
-            None,
-            (),
-            image_size=image_size,
+            FilePictures(found, Decoding(image_size, color_mode, interpolation)),
+            Labels(),
             batch_size=batch_size,
             seed=0,
-            color_mode=color_mode,
-            interpolation=interpolation,
-            label_mode="none",
         )

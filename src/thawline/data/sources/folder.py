@@ -5,14 +5,24 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
 import numpy as np
 
-from thawline.data.decode import EXTENSIONS, ColorMode, Interpolation
+from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation
+from thawline.data.labels import LabelMode, class_labels
+from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
-from thawline.data.sources.source import ImageSource, LabelMode
+from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
+
+# What the folders of a split are called; case does not matter.
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
 
 
 class ImageFolder(ImageSource):
@@ -20,7 +30,7 @@ class ImageFolder(ImageSource):
 
     Class folders are taken in sorted order; files may lie deeper inside them. What is hidden (`.name`) or
     `__MACOSX` is passed over, other files that are no images (JPEG, PNG, BMP, WebP by their ending) are counted in
-    `skipped`. Folders that are symbolic links are not entered.
+    `skipped`. Below the class folders, folders that are symbolic links are entered only with `follow_links`.
 
     Args:
         directory: the folder with the class folders.
@@ -30,8 +40,10 @@ class ImageFolder(ImageSource):
         color_mode: "rgb" or "grayscale".
         interpolation: "area", "bilinear" or "nearest".
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
-            0 or 1) or "none".
-        classes: the class folders in the order of their numbers, instead of all in sorted order.
+            0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
+        classes: the class folders in the order of their numbers, instead of all in sorted order. They may lie deeper,
+            like "garden/roses", but not one inside the other.
+        follow_links: whether folders that are symbolic links are entered, each folder once.
 
     Raises:
         FolderNotFoundError: there is no such folder.
@@ -53,6 +65,7 @@ class ImageFolder(ImageSource):
         interpolation: Interpolation = "area",
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
+        follow_links: bool = False,
     ) -> None:
         self.directory = Path(directory)
         folders = _class_folders(self.directory, classes)
@@ -60,11 +73,11 @@ class ImageFolder(ImageSource):
         labels: list[int] = []
         skipped: Counter[str] = Counter()
         for label, folder in enumerate(folders):
-            found = find_images(folder, skipped)
+            found = find_images(folder, skipped, follow_links=follow_links)
             paths += found
             labels += [label] * len(found)
         self.skipped = dict(skipped)
-        names = [folder.name for folder in folders]
+        names = [folder.relative_to(self.directory).as_posix() for folder in folders]
         if not paths:
             raise DataError(
                 f"No images in {str(self.directory)!r}: its {len(names)} class folders hold none "
@@ -76,22 +89,77 @@ class ImageFolder(ImageSource):
             kept = [label for label in range(len(names)) if names[label] not in empty]
             labels = [kept.index(label) for label in labels]
             names = [names[label] for label in kept]
-        if len(names) < 2 and label_mode != "none":
+        if len(names) < 2 and label_mode not in ("input", "none"):
             raise DataError(
                 f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
                 "add one, give the folder above, or use label_mode='none'."
             )
+        pictures = FilePictures(paths, Decoding(image_size, color_mode, interpolation))
         super().__init__(
-            paths,
-            np.array(labels, np.int32),
-            names,
-            image_size=image_size,
+            pictures,
+            class_labels(label_mode, np.array(labels, np.int32), names, pictures.shape),
             batch_size=batch_size,
             seed=seed,
-            color_mode=color_mode,
-            interpolation=interpolation,
-            label_mode=label_mode,
         )
+
+    @classmethod
+    def splits(cls, root: str | os.PathLike[str], **options: Any) -> dict[str, Self]:
+        """Sources from a folder that is split already: `train` beside `validation` (or `val`, `valid`) and `test`.
+
+        All have the classes of `train`, in the same order. Only the training images may be augmented.
+
+        Args:
+            root: the folder with those folders, of which `train` must be there.
+            options: arguments of `ImageFolder`, the same for all.
+
+        Returns:
+            The sources by name: "train", and "validation" and "test" where they are there.
+
+        Raises:
+            FolderNotFoundError: there is no such folder.
+            DataError: there is no `train` or nothing beside it, two folders are for validation, or the classes differ.
+
+        Example:
+            >>> parts = ImageFolder.splits("flowers", image_size=(160, 160))  # doctest: +SKIP
+            >>> stack.fit(parts["train"], validation_data=parts["validation"], epochs=3)  # doctest: +SKIP
+        """
+        folders = _split_folders(Path(root))
+        options = dict(options)
+        parts = {"train": cls(folders.pop("train"), **options)}
+        wanted = parts["train"].class_names
+        for name, folder in folders.items():
+            present = [entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
+            known = {PurePosixPath(label).parts[0] for label in wanted}
+            unknown = sorted(set(present) - known)
+            if unknown and options.get("classes") is None:
+                raise DataError(
+                    f"{str(folder)!r} has the class {unknown[0]!r}, which {str(parts['train'].directory)!r} has no "
+                    "images of. Take it out, or name the wanted classes in classes=."
+                )
+            parts[name] = cls(folder, **{**options, "classes": wanted})
+            parts[name].is_validation = True
+        return parts
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folders of the splits by name, training first."""
+    if not root.is_dir():
+        raise FolderNotFoundError(f"No folder {str(root)!r}. Expected one with train, validation and test inside.")
+    present = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
+    found = {}
+    for name, words in _SPLITS.items():
+        given = [present[word] for word in words if word in present]
+        if len(given) > 1:
+            raise DataError(f"{given[0].name!r} and {given[1].name!r} in {str(root)!r} are both for {name}. Keep one.")
+        if given:
+            found[name] = given[0]
+    if "train" not in found or len(found) < 2:
+        raise DataError(
+            f"Expected the folders train and validation or test in {str(root)!r}; it has "
+            f"{', '.join(entry.name for entry in present.values()) or 'none'}. For one folder per class use "
+            "ImageFolder(...).split()."
+        )
+    return found
 
 
 def _class_folders(directory: Path, classes: Sequence[str] | None) -> list[Path]:
@@ -109,11 +177,35 @@ def _class_folders(directory: Path, classes: Sequence[str] | None) -> list[Path]
             f"No class folders in {str(directory)!r}, but {inside} images directly inside. "
             f"Expected one folder per class, like {directory / 'cats' / '001.jpg'}. Sort the images into folders."
         )
+    if classes is None:
+        return [directory / name for name in present]
+    _check_classes(directory, classes, present)
+    return [directory / name for name in classes]
+
+
+def _check_classes(directory: Path, classes: Sequence[str], present: Sequence[str]) -> None:
+    """Every class is there, once, and none inside another."""
     for name, count in Counter(classes).items():
         if count > 1:
             raise ArgumentError(f"classes names {name!r} {count} times. Name every folder once.")
-        if name not in present:
-            near = difflib.get_close_matches(name, present, 1)
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or name != "/".join(parts) or name.startswith("/"):
+            raise ArgumentError(f"classes names folders below the directory, like 'roses'; got {name!r}.")
+        if not (directory / name).is_dir():
+            known = list(present) if len(parts) == 1 else _nested_folders(directory, len(parts))
+            near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(present)}."
             raise DataError(f"classes names {name!r}, but {str(directory)!r} has no such folder.{hint}")
-    return [directory / name for name in (present if classes is None else classes)]
+    for outer in classes:
+        for inner in classes:
+            if inner.startswith(f"{outer}/"):
+                raise ArgumentError(
+                    f"classes names {outer!r} and, inside it, {inner!r}: images would belong to two classes. "
+                    "Name the folders apart."
+                )
+
+
+def _nested_folders(directory: Path, depth: int) -> list[str]:
+    """The folders so many levels below a directory, as `classes` names them."""
+    found = directory.glob("/".join(["*"] * depth))
+    return sorted(path.relative_to(directory).as_posix() for path in found if path.is_dir())

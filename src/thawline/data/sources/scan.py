@@ -7,10 +7,20 @@ from pathlib import Path
 from thawline.data.decode import EXTENSIONS
 
 
-def find_images(folder: Path, skipped: Counter[str]) -> list[Path]:
-    """The images below a folder in sorted order; other files are counted by their ending."""
+def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = False) -> list[Path]:
+    """The images below a folder in sorted order; other files are counted by their ending.
+
+    With `follow_links`, folders that are symbolic links are entered, too, but every folder once only: links may go
+    round in circles.
+    """
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
+    entered: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=follow_links):
+        real = os.path.realpath(parent)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
             ending = Path(name).suffix.lower()

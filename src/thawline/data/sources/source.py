@@ -5,34 +5,21 @@ It is the contract of all sources and does everything but find the images. A sou
 """
 
 import copy
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 from blake3 import blake3
 
 from thawline.data.augment import Augmentation
 from thawline.data.batches import Batch, iterate
-from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
-from thawline.errors import (
-    ArgumentError,
-    DataError,
-    ImageChangedError,
-    UnreadableImageError,
-)
-from thawline.progress import progress
+from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec
+from thawline.data.sources.pictures import Pictures
+from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
-
-LabelMode = Literal["categorical", "sparse", "binary", "none"]
 
 # Grain's shuffle takes seeds of 32 bits.
 _MAX_SEED = 2**32 - 1
-
-# Files are small and the disk is the limit: more threads than cores keep it busy.
-_SCAN_THREADS = 8
 
 
 class ImageSource:
@@ -41,47 +28,40 @@ class ImageSource:
     Every image has an index (0 to len - 1) that its path, label, weight and features share.
 
     Attributes:
+        pictures: where pixels and digests come from.
+        rows: int64 (len,), the row of each index in the pictures.
         paths: the files, in the order of the indices.
-        labels: int32 (len,), the class of each image, or None without labels.
-        class_names: the classes in the order of their numbers.
+        labels: what is known of each image, or None: its class, int32 (len,); for several classes per image float32
+            (len, classes); for numbers float32 (len, k).
+        class_names: the classes in the order of their numbers; empty where there are none.
+        weights: float32 (len,), how much each image counts in the loss, or None.
         augmentation: what happens to the images, or None.
     """
 
     def __init__(
         self,
-        paths: Sequence[Path],
-        labels: np.ndarray | None,
-        class_names: Sequence[str],
+        pictures: Pictures,
+        labels: Labels,
         *,
-        image_size: tuple[int, int],
         batch_size: int,
         seed: int,
-        color_mode: ColorMode,
-        interpolation: Interpolation,
-        label_mode: LabelMode,
+        weights: np.ndarray | None = None,
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"batch_size is a whole number from 1 up; got {batch_size!r}.")
         if not isinstance(seed, int) or not 0 <= seed <= _MAX_SEED:
             raise ArgumentError(f"seed is a whole number from 0 to {_MAX_SEED}; got {seed!r}.")
-        if label_mode not in get_args(LabelMode):
-            raise ArgumentError(f"label_mode is one of {', '.join(get_args(LabelMode))}; got {label_mode!r}.")
-        if label_mode == "binary" and len(class_names) != 2:
-            raise DataError(
-                f"label_mode='binary' needs exactly two classes, but there are {len(class_names)} "
-                f"({', '.join(class_names)}). Use label_mode='categorical' or 'sparse'."
-            )
-        self.paths = tuple(paths)
-        self.labels = labels
-        self.class_names = tuple(class_names)
-        self.decoding = Decoding(image_size, color_mode, interpolation)
+        self.pictures = pictures
         self.batch_size = batch_size
         self.seed = seed
-        self.label_mode = label_mode
+        self.paths = pictures.names
+        self.rows = np.arange(len(pictures.names))
+        self.class_names = labels.class_names
+        self.labels = labels.values
+        self.weights = None if weights is None else _checked_weights(weights, len(self.rows))
+        self._labels = labels
         self.augmentation: Augmentation | None = None
         self.is_validation = False
-        # Shared by all sources that come from this one: digests are computed once per file.
-        self._digests: dict[Path, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -109,23 +89,39 @@ class ImageSource:
     @property
     def class_counts(self) -> dict[str, int]:
         """How many images each class has, by its name."""
-        counts = Counter([] if self.labels is None else self.labels.tolist())
-        return {name: counts[index] for index, name in enumerate(self.class_names)}
+        counts = self._labels.members(self.rows).sum(axis=0)
+        return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
+
+    def class_weights(self) -> dict[int, float]:
+        """Weights by class number that give every class the same say, for `fit(class_weight=...)`.
+
+        The weight of a class is images / (classes * images of the class), as scikit-learn's "balanced" has it; classes
+        without images are left out, sample weights are not looked at.
+
+        Raises:
+            DataError: the images do not show one class each.
+
+        Example:
+            >>> from thawline.data.sources.arrays import ImageArrays
+            >>> images = ImageArrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 0, 0, 1])
+            >>> {number: round(weight, 2) for number, weight in images.class_weights().items()}
+            {0: 0.67, 1: 2.0}
+        """
+        if self.labels is None or not isinstance(self._labels, Categorical | Sparse | Binary):
+            raise DataError("class_weights() needs one class per image: label_mode categorical, sparse or binary.")
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        present = int(np.count_nonzero(counts))
+        return {number: len(self) / (present * count) for number, count in enumerate(counts.tolist()) if count}
 
     @property
     def spec(self) -> TensorSpec:
         """What a batch of images is: uint8 (None, height, width, channels), 0 to 255."""
-        return TensorSpec((None, *self.decoding.shape), "uint8", PIXELS)
+        return TensorSpec((None, *self.pictures.shape), "uint8", PIXELS)
 
     @property
-    def target_spec(self) -> TensorSpec | None:
-        """What a batch of targets is: one-hot, class numbers or 0/1; None without labels."""
-        return {
-            "categorical": TensorSpec((None, len(self.class_names)), "float32", (0.0, 1.0)),
-            "sparse": TensorSpec((None,), "int32"),
-            "binary": TensorSpec((None, 1), "float32", (0.0, 1.0)),
-            "none": None,
-        }[self.label_mode]
+    def target_spec(self) -> TargetSpec:
+        """What a batch of targets is; a dictionary for several outputs, None without targets."""
+        return self._labels.spec
 
     # -- new sources from this one ---------------------------------------------------------------------------
 
@@ -175,7 +171,7 @@ class ImageSource:
         digests = self.content_digests()
         key = self.seed.to_bytes(8, "little")
         scores = [blake3(key + digest, derive_key_context="thawline split").digest() for digest in digests]
-        labels = np.zeros(len(self), np.int32) if self.labels is None else self.labels
+        labels = self._labels.strata(self.rows)
         held_out: list[int] = []
         for label in np.unique(labels):
             members = sorted(np.flatnonzero(labels == label).tolist(), key=scores.__getitem__)
@@ -194,8 +190,10 @@ class ImageSource:
         """The images with these indices, in this order."""
         chosen = np.asarray(indices, np.int64)
         changed = copy.copy(self)
+        changed.rows = self.rows[chosen]
         changed.paths = tuple(self.paths[index] for index in chosen)
         changed.labels = None if self.labels is None else self.labels[chosen]
+        changed.weights = None if self.weights is None else self.weights[chosen]
         return changed
 
     def limit(self, per_class: int) -> Self:
@@ -206,7 +204,7 @@ class ImageSource:
         """
         if not isinstance(per_class, int) or per_class < 1:
             raise ArgumentError(f"limit is a whole number of images per class from 1 up; got {per_class!r}.")
-        labels = np.zeros(len(self), np.int32) if self.labels is None else self.labels
+        labels = self._labels.strata(self.rows)
         kept = [np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)]
         return self.select(np.sort(np.concatenate(kept)))
 
@@ -217,15 +215,7 @@ class ImageSource:
 
         Files are read the first time only; every source that comes from this one shares what was read.
         """
-        unknown = [path for path in self.paths if path not in self._digests]
-        with (
-            progress("reading", len(unknown), show=show_progress) as advance,
-            ThreadPoolExecutor(_SCAN_THREADS) as pool,
-        ):
-            for path, digest in zip(unknown, pool.map(_digest_file, unknown), strict=True):
-                self._digests[path] = digest
-                advance(1)
-        return [self._digests[path] for path in self.paths]
+        return self.pictures.digests(self.rows, show_progress=show_progress)
 
     def image(self, index: int, view: int = 0) -> np.ndarray:
         """One view of one image: uint8 (height, width, channels), 0 to 255.
@@ -238,26 +228,25 @@ class ImageSource:
             UnreadableImageError: the file cannot be decoded.
             ImageChangedError: the file is not the one whose digest was taken.
         """
-        path = self.paths[index]
-        data = _read(path)
-        pixels = decode(data, self.decoding, name=str(path))
-        digest = blake3(data).digest()
-        if self._digests.setdefault(path, digest) != digest:
-            raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
+        pixels, digest = self.pictures.pixels(self.rows[index])
         if self.augmentation is None:
             return pixels
-        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.decoding.image_size)
+        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
         return self.augmentation.apply(pixels, numbers)
 
-    def targets(self, indices: np.ndarray) -> np.ndarray | None:
-        """What a model should answer for these images, as `target_spec` says; None without labels."""
-        if self.labels is None or self.label_mode == "none":
-            return None
-        labels: np.ndarray = self.labels[indices]
-        if self.label_mode == "categorical":
-            one_hot: np.ndarray = np.eye(len(self.class_names), dtype=np.float32)[labels]
-            return one_hot
-        return labels if self.label_mode == "sparse" else labels.astype(np.float32)[:, None]
+    def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:
+        """What a model should answer for these images, as `target_spec` says; None without labels.
+
+        Args:
+            indices: the images' indices.
+            view: the view that the model sees, for targets that are made of pixels.
+            images: that view, uint8 (n, height, width, channels), where it is there already.
+        """
+        return self._labels.targets(self.rows[indices], _Look(self, indices, view, images))
+
+    def target_content(self) -> bytes:
+        """What targets and weights depend on, to tell one training from another."""
+        return self._labels.content(self.rows) + (b"" if self.weights is None else self.weights.tobytes())
 
     # -- batches ---------------------------------------------------------------------------------------------
 
@@ -283,12 +272,34 @@ def view_of_epoch(epoch: int, views: int | None) -> int:
     return epoch if views is None else epoch % views
 
 
-def _read(path: Path) -> bytes:
+class _Look:
+    """One view of a batch of a source, made when labels ask for it."""
+
+    def __init__(self, source: ImageSource, indices: np.ndarray, view: int, images: np.ndarray | None) -> None:
+        self._source = source
+        self._indices = indices
+        self._view = view
+        self._images = images
+
+    def images(self) -> np.ndarray:
+        """The images as the model sees them."""
+        if self._images is None:
+            self._images = np.stack([self._source.image(index, self._view) for index in self._indices])
+        return self._images
+
+
+def _checked_weights(weights: np.ndarray, count: int) -> np.ndarray:
+    """Sample weights as float32 (n,), or an error that says what is wrong with them."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
-
-
-def _digest_file(path: Path) -> bytes:
-    return blake3(_read(path)).digest()
+        checked = np.asarray(weights, np.float32)
+    except (TypeError, ValueError):
+        raise DataError("sample weights are numbers, one per image; some are none.") from None
+    if checked.shape != (count,):
+        raise DataError(f"sample weights are one number per image, {count}; got shape {checked.shape}.")
+    odd = np.flatnonzero(~np.isfinite(checked) | (checked < 0))
+    if len(odd):
+        raise DataError(
+            f"{len(odd)} sample weights are negative or no finite number, first row {odd[0]}: {checked[odd[0]]}. "
+            "A weight is a number from 0 up; 0 leaves an image out of the loss."
+        )
+    return checked

@@ -1,0 +1,393 @@
+"""Labels: what a model should answer for each image.
+
+One class for each label mode; all of them know the dtype and shape of their targets and which images are alike, so that
+splits can keep the shares. A source asks for the targets of a batch by the rows of its images.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from thawline.errors import ArgumentError, DataError
+from thawline.specs import TensorSpec
+
+LabelMode = Literal["categorical", "sparse", "binary", "multi_label", "regression", "input", "none"]
+
+Targets = np.ndarray | dict[str, np.ndarray] | None
+TargetSpec = TensorSpec | dict[str, TensorSpec] | None
+
+# Regression values are alike when they fall between the same two of these quantiles.
+_BINS = 10
+
+
+class Look(Protocol):
+    """One view of the images of a batch, for labels that are made of pixels."""
+
+    def images(self) -> np.ndarray:
+        """The images as the model sees them, uint8 (n, height, width, channels), 0 to 255."""
+
+
+class Labels:
+    """The contract of all labels, and label mode "none": no answer is wanted.
+
+    Attributes:
+        values: what is known of each row, or None.
+        class_names: the classes in the order of their numbers; empty where there are none.
+        spec: what a batch of targets is; a dictionary for several outputs, None without targets.
+
+    Example:
+        >>> Labels().targets(np.array([0]), look=None) is None
+        True
+    """
+
+    spec: TargetSpec = None
+
+    def __init__(self, values: np.ndarray | None = None, class_names: Sequence[str] = ()) -> None:
+        self.values = values
+        self.class_names = tuple(class_names)
+
+    def _chosen(self, rows: np.ndarray) -> np.ndarray:
+        """The values of these rows; only labels that have some ask for them."""
+        assert self.values is not None
+        values: np.ndarray = self.values[rows]
+        return values
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """What a model should answer for these rows; `look` is needed by labels made of pixels only."""
+        return None
+
+    def strata(self, rows: np.ndarray) -> np.ndarray:
+        """A number for each of these rows, int64 (n,); rows with the same number are alike."""
+        return np.zeros(len(rows), np.int64) if self.values is None else self._chosen(rows).astype(np.int64)
+
+    def members(self, rows: np.ndarray) -> np.ndarray:
+        """Which classes each of these rows shows, bool (n, classes)."""
+        if self.values is None:
+            return np.zeros((len(rows), 0), bool)
+        classes: np.ndarray = np.eye(len(self.class_names), dtype=bool)[self._chosen(rows)]
+        return classes
+
+    def content(self, rows: np.ndarray) -> bytes:
+        """What the targets of these rows depend on, to tell one training from another."""
+        return b"" if self.values is None else np.ascontiguousarray(self._chosen(rows)).tobytes()
+
+
+class Categorical(Labels):
+    """Class numbers as one-hot targets: float32 (n, classes), 0 or 1; values are int32 (n,).
+
+    Example:
+        >>> Categorical(np.array([1, 0]), ["cat", "dog"]).targets(np.array([0]), None)
+        array([[0., 1.]], dtype=float32)
+    """
+
+    def __init__(self, values: np.ndarray, class_names: Sequence[str]) -> None:
+        super().__init__(values, class_names)
+        self.spec: TargetSpec = TensorSpec((None, len(class_names)), "float32", (0.0, 1.0))
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """One row of zeros with a single one for each image."""
+        one_hot: np.ndarray = np.eye(len(self.class_names), dtype=np.float32)[self._chosen(rows)]
+        return one_hot
+
+
+class Sparse(Labels):
+    """Class numbers as they are: int32 (n,), 0 to classes - 1.
+
+    Example:
+        >>> Sparse(np.array([1, 0], np.int32), ["cat", "dog"]).targets(np.array([0]), None)
+        array([1], dtype=int32)
+    """
+
+    spec: TargetSpec = TensorSpec((None,), "int32")
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """The class numbers."""
+        return self._chosen(rows)
+
+
+class Binary(Labels):
+    """Two classes as one number: float32 (n, 1), 0 or 1; values are int32 (n,).
+
+    Raises:
+        DataError: there are not exactly two classes.
+
+    Example:
+        >>> Binary(np.array([1, 0]), ["cat", "dog"]).targets(np.array([0]), None)
+        array([[1.]], dtype=float32)
+    """
+
+    spec: TargetSpec = TensorSpec((None, 1), "float32", (0.0, 1.0))
+
+    def __init__(self, values: np.ndarray, class_names: Sequence[str]) -> None:
+        if len(class_names) != 2:
+            raise DataError(
+                f"label_mode='binary' needs exactly two classes, but there are {len(class_names)} "
+                f"({', '.join(class_names)}). Use label_mode='categorical' or 'sparse'."
+            )
+        super().__init__(values, class_names)
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """0 for the first class, 1 for the second."""
+        return self._chosen(rows).astype(np.float32)[:, None]
+
+
+class MultiLabel(Labels):
+    """Any number of classes per image as multi-hot targets: float32 (n, classes), 0 or 1.
+
+    Two images are alike when they show the same set of classes.
+
+    Args:
+        values: float32 (n, classes), 1 where the image shows the class, else 0.
+        class_names: the classes.
+
+    Example:
+        >>> MultiLabel(np.array([[1, 1], [0, 1]], np.float32), ["sea", "sky"]).targets(np.array([0]), None)
+        array([[1., 1.]], dtype=float32)
+    """
+
+    def __init__(self, values: np.ndarray, class_names: Sequence[str]) -> None:
+        super().__init__(values, class_names)
+        self.spec: TargetSpec = TensorSpec((None, len(class_names)), "float32", (0.0, 1.0))
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """A one for each class that an image shows."""
+        return self._chosen(rows)
+
+    def strata(self, rows: np.ndarray) -> np.ndarray:
+        """Each set of classes is a stratum."""
+        sets: np.ndarray = np.unique(self.members(rows), axis=0, return_inverse=True)[1].reshape(-1)
+        return sets
+
+    def members(self, rows: np.ndarray) -> np.ndarray:
+        """Where the values are 1."""
+        shown: np.ndarray = self._chosen(rows) > 0
+        return shown
+
+
+class Regression(Labels):
+    """Numbers: float32 (n, k). Images are alike when their first numbers lie in the same tenth.
+
+    Args:
+        values: float32 (n, k), all finite.
+
+    Raises:
+        DataError: a number is not finite.
+
+    Example:
+        >>> Regression(np.array([[1.5], [2.5]], np.float32)).targets(np.array([1]), None)
+        array([[2.5]], dtype=float32)
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        odd = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(odd):
+            raise DataError(
+                f"{len(odd)} of {len(values)} images have a label that is no finite number, first row {odd[0]}: "
+                f"{values[odd[0]].tolist()}. Fill it in or leave the row out."
+            )
+        super().__init__(values)
+        self._all = values
+        self.spec: TargetSpec = TensorSpec((None, values.shape[1]), "float32")
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """The numbers."""
+        return self._chosen(rows)
+
+    def strata(self, rows: np.ndarray) -> np.ndarray:
+        """The tenth of all values that the first number lies in."""
+        edges = np.unique(np.quantile(self._all[:, 0], np.arange(1, _BINS) / _BINS))
+        bins: np.ndarray = np.searchsorted(edges, self._all[rows, 0], side="right")
+        return bins
+
+    def members(self, rows: np.ndarray) -> np.ndarray:
+        """Numbers are no classes."""
+        return np.zeros((len(rows), 0), bool)
+
+
+class Input(Labels):
+    """The image itself, for an autoencoder: float32 (n, height, width, channels), 0 to 1.
+
+    It is the very view that the model sees, augmentation included, as pixels / 255.
+
+    Args:
+        shape: height, width and channels of the images.
+        values: int32 class numbers by which splits keep the shares, or None.
+
+    Example:
+        >>> print(Input((8, 8, 3)).spec)
+        float32 (None, 8, 8, 3) in [0, 1]
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], values: np.ndarray | None = None, class_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(values, class_names)
+        self.spec: TargetSpec = TensorSpec((None, *shape), "float32", (0.0, 1.0))
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """The images of this look, divided by 255."""
+        assert look is not None
+        return look.images().astype(np.float32) / np.float32(255)
+
+
+class Outputs(Labels):
+    """Several outputs by name: targets are a dictionary, as Keras takes it for a model with named outputs.
+
+    Images are alike when they are alike in every output.
+
+    Args:
+        parts: the labels of each output.
+
+    Example:
+        >>> kind = Sparse(np.array([1], np.int32), ["cat", "dog"])
+        >>> both = Outputs({"kind": kind, "size": Regression(np.ones((1, 1), np.float32))})
+        >>> sorted(both.targets(np.array([0]), None))
+        ['kind', 'size']
+    """
+
+    def __init__(self, parts: Mapping[str, Labels]) -> None:
+        super().__init__()
+        self.parts = dict(parts)
+        specs = {name: part.spec for name, part in self.parts.items()}
+        self.spec: TargetSpec = {name: spec for name, spec in specs.items() if isinstance(spec, TensorSpec)}
+
+    def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
+        """The targets of every output."""
+        given = {name: part.targets(rows, look) for name, part in self.parts.items()}
+        return {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
+
+    def strata(self, rows: np.ndarray) -> np.ndarray:
+        """Each combination that occurs is a stratum."""
+        columns = np.stack([part.strata(rows) for part in self.parts.values()], axis=1)
+        combinations: np.ndarray = np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
+        return combinations
+
+    def content(self, rows: np.ndarray) -> bytes:
+        """The contents of every output, in order."""
+        return b"".join(part.content(rows) for part in self.parts.values())
+
+
+def check_label_mode(mode: str) -> None:
+    """Raises ArgumentError for a word that is no label mode."""
+    if mode not in get_args(LabelMode):
+        raise ArgumentError(f"label_mode is one of {', '.join(get_args(LabelMode))}; got {mode!r}.")
+
+
+def class_labels(
+    mode: LabelMode, numbers: np.ndarray | None, class_names: Sequence[str], shape: tuple[int, int, int]
+) -> Labels:
+    """Labels of images that show one class each, or none.
+
+    Args:
+        mode: any mode but multi_label and regression.
+        numbers: int32 (n,), the class of each image, or None.
+        class_names: the classes.
+        shape: height, width and channels of the images.
+
+    Raises:
+        ArgumentError: the mode is not known, or needs more than a class per image.
+        DataError: "binary" without exactly two classes.
+    """
+    check_label_mode(mode)
+    if mode == "input":
+        return Input(shape, numbers, class_names)
+    if mode == "none" or numbers is None:
+        return Labels(numbers, class_names)
+    kinds: dict[str, type[Categorical | Sparse | Binary]] = {
+        "categorical": Categorical,
+        "sparse": Sparse,
+        "binary": Binary,
+    }
+    if mode not in kinds:
+        raise ArgumentError(
+            f"label_mode={mode!r} needs more than one class per image. Use ImageFrame or ImageArrays for it."
+        )
+    return kinds[mode](numbers, class_names)
+
+
+def read_labels(
+    mode: LabelMode, given: Sequence[Any], class_names: Sequence[str] | None, shape: tuple[int, int, int], name: str
+) -> Labels:
+    """Labels from what a table or an array says of each image.
+
+    Args:
+        mode: any label mode.
+        given: for each image a class, a list of classes (multi_label) or a row of numbers (regression).
+        class_names: the classes in the order of their numbers; None takes those that occur, sorted (by value where
+            all are whole numbers).
+        shape: height, width and channels of the images.
+        name: what the labels are called in errors.
+
+    Raises:
+        ArgumentError: the mode is not known.
+        DataError: a label is empty, is no number, or is not one of class_names.
+    """
+    check_label_mode(mode)
+    if mode == "regression":
+        return Regression(_numbers(given, name))
+    if mode == "multi_label":
+        _refuse_empty([None if value is None else "some" for value in given], name)
+        names = _class_names((label for labels in given for label in labels), class_names)
+        hot = np.zeros((len(given), len(names)), np.float32)
+        index = {label: number for number, label in enumerate(names)}
+        for row, labels in enumerate(given):
+            for label in labels:
+                hot[row, _number(index, label, row, name)] = 1
+        return MultiLabel(hot, names)
+    _refuse_empty(given, name)
+    names = _class_names(given, class_names)
+    index = {label: number for number, label in enumerate(names)}
+    numbers = np.array([_number(index, label, row, name) for row, label in enumerate(given)], np.int32)
+    return class_labels(mode, numbers, names, shape)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell of a table holds nothing: None, NaN, or blank text."""
+    return value is None or (isinstance(value, str) and not value.strip()) or bool(value != value)
+
+
+def _refuse_empty(given: Sequence[Any], name: str) -> None:
+    empty = [row for row, value in enumerate(given) if is_empty(value)]
+    if empty:
+        raise DataError(
+            f"{len(empty)} of {len(given)} images have an empty label in {name}, first row {empty[0]}. "
+            "Fill it in or leave the row out."
+        )
+
+
+def _class_names(given: Any, class_names: Sequence[str] | None) -> list[str]:
+    """The classes: as given, or those that occur, sorted."""
+    if class_names is not None:
+        twice = [label for label in class_names if list(class_names).count(label) > 1]
+        if twice:
+            raise ArgumentError(f"class_names has {twice[0]!r} {list(class_names).count(twice[0])} times.")
+        return list(class_names)
+    names = {str(label) for label in given}
+    if all(label.removeprefix("-").isdecimal() for label in names):
+        return sorted(names, key=int)
+    return sorted(names)
+
+
+def _number(index: Mapping[str, int], label: Any, row: int, name: str) -> int:
+    try:
+        return index[str(label)]
+    except KeyError:
+        raise DataError(
+            f"Row {row} has the label {str(label)!r} in {name}, which is not among class_names "
+            f"({', '.join(index)}). Add it there or leave the row out."
+        ) from None
+
+
+def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
+    """Rows of numbers as float32 (n, k)."""
+    rows = []
+    for row, values in enumerate(given):
+        try:
+            rows.append([float(value) for value in values])
+        except (TypeError, ValueError):
+            raise DataError(
+                f"Row {row} has {values!r} in {name}; label_mode='regression' needs numbers. "
+                "Correct it or leave the row out."
+            ) from None
+    return np.array(rows, np.float32)

@@ -1,0 +1,176 @@
+"""ImageArrays: images that are in memory already."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from thawline.data.decode import Decoding
+from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
+from thawline.data.sources.pictures import ArrayPictures
+from thawline.data.sources.source import ImageSource
+from thawline.errors import ArgumentError, DataError
+
+
+class ImageArrays(ImageSource):
+    """Images that are in memory already, with their labels.
+
+    Args:
+        images: uint8 (n, height, width, channels) with 1, 3 or 4 channels, or (n, height, width) for grey, 0 to 255.
+            The array is not copied: leave it as it is.
+        labels: what is known of each image, or None. One class each (names, or numbers from 0); for "multi_label" a
+            list of classes each, or 0 and 1 as (n, classes); for "regression" numbers (n,) or (n, k). A dictionary
+            gives several outputs by name.
+        image_size: height and width to bring every image to, in pixels; None leaves them as they are.
+        batch_size: images per batch.
+        seed: decides order, views and splits; 0 to 2**32 - 1.
+        interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos", where the size changes.
+        label_mode: "categorical" (one-hot float32), "sparse" (int32), "binary" (float32 0 or 1), "multi_label"
+            (multi-hot float32), "regression" (float32 (n, k)), "input" (the image itself as it is shown, float32
+            pixels / 255, for an autoencoder) or "none"; a dictionary for several outputs. Without labels it is "none"
+            unless it says "input".
+        class_names: the classes in the order of their numbers; None takes those that occur: numbers count from 0 to the
+            largest, names are sorted. A dictionary for several outputs.
+        sample_weights: float32 (n,), from 0 up: how much each image counts in the loss; None where all count the same.
+
+    Raises:
+        ArgumentError: a word is not known.
+        DataError: the images are no uint8 pixels of that shape, or the labels do not fit them.
+
+    Example:
+        >>> images = ImageArrays(np.zeros((4, 8, 6, 3), np.uint8), ["cat", "dog", "cat", "cat"])
+        >>> print(images)
+        ImageArrays(4 images in 2 classes, uint8 (None, 8, 6, 3) in [0, 255])
+        >>> images.targets(np.array([1])).tolist()
+        [[0.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: Any = None,
+        *,
+        image_size: tuple[int, int] | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        interpolation: str = "area",
+        label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
+        class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        sample_weights: Any = None,
+    ) -> None:
+        array = _checked_images(images)
+        if image_size is not None:
+            image_size = Decoding(image_size).image_size
+        pictures = ArrayPictures(array, image_size, interpolation)
+        super().__init__(
+            pictures,
+            _labels(labels, label_mode, class_names, len(array), pictures.shape),
+            batch_size=batch_size,
+            seed=seed,
+            weights=sample_weights,
+        )
+
+
+def _checked_images(images: Any) -> np.ndarray:
+    """The images as (n, height, width, channels), or an error that says what they should be."""
+    array = images if isinstance(images, np.ndarray) else np.asarray(images)
+    if array.dtype != np.uint8:
+        low, high = (array.min(), array.max()) if array.size and array.dtype.kind in "biuf" else (None, None)
+        values = "" if low is None else f" from {low:g} to {high:g}"
+        advice = (
+            "Give (images * 255).round().astype('uint8')." if high is not None and high <= 1 else "Give uint8 pixels."
+        )
+        raise DataError(f"images are uint8 pixels from 0 to 255; got {array.dtype}{values}. {advice}")
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
+        raise DataError(
+            f"images are (n, height, width) or (n, height, width, channels) with 1, 3 or 4 channels; got shape "
+            f"{np.shape(images)}. Put the channels last."
+        )
+    if 0 in array.shape:
+        raise DataError(f"There are no images in an array of shape {np.shape(images)}.")
+    return array
+
+
+def _labels(given: Any, mode: Any, class_names: Any, count: int, shape: tuple[int, int, int]) -> Labels:
+    """The labels of all images; a dictionary gives one set for each output."""
+    if isinstance(given, Mapping):
+        for argument, value in (("label_mode", mode), ("class_names", class_names)):
+            if isinstance(value, Mapping) and set(value) - set(given):
+                name = sorted(set(value) - set(given))[0]
+                raise ArgumentError(f"{argument} has the output {name!r}, but labels have {', '.join(given)}.")
+        parts = {}
+        for name, values in given.items():
+            part_mode = mode.get(name, "categorical") if isinstance(mode, Mapping) else mode
+            part_names = class_names.get(name) if isinstance(class_names, Mapping) else class_names
+            parts[name] = _one_set(values, part_mode, part_names, count, shape, f"labels[{name!r}]")
+        return Outputs(parts)
+    if isinstance(mode, Mapping) or isinstance(class_names, Mapping):
+        raise ArgumentError(
+            "label_mode or class_names is a dictionary, but labels are none. Give labels by output, too."
+        )
+    return _one_set(given, mode, class_names, count, shape, "labels")
+
+
+def _one_set(
+    given: Any, mode: LabelMode, class_names: Sequence[str] | None, count: int, shape: tuple[int, int, int], name: str
+) -> Labels:
+    check_label_mode(mode)
+    if given is None:
+        return class_labels("input" if mode == "input" else "none", None, (), shape)
+    if len(given) != count:
+        raise DataError(f"{name} are one for each of {count} images; got {len(given)}.")
+    if mode == "multi_label":
+        return read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+    if mode == "regression":
+        table = np.asarray(given)
+        if table.ndim not in (1, 2):
+            raise DataError(f"{name} are (n,) or (n, k) numbers for label_mode='regression'; got shape {table.shape}.")
+        return read_labels(mode, table.reshape(count, -1).tolist(), None, shape, name)
+    column = np.asarray(given)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise DataError(
+            f"{name} are one class per image, (n,); got shape {column.shape}. From one-hot rows take "
+            "labels.argmax(axis=1), for several classes per image give label_mode='multi_label'."
+        )
+    if column.dtype.kind not in "biu":
+        return read_labels(mode, column.tolist(), class_names, shape, name)
+    numbers = column.astype(np.int64)
+    names = [str(number) for number in range(int(numbers.max()) + 1)] if class_names is None else list(class_names)
+    odd = np.flatnonzero((numbers < 0) | (numbers >= len(names)))
+    if len(odd):
+        raise DataError(
+            f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. "
+            "Correct it or give more class_names."
+        )
+    return class_labels(mode, numbers.astype(np.int32), names, shape)
+
+
+def _is_multi_hot(given: Any) -> bool:
+    return isinstance(given, np.ndarray) and given.ndim == 2 and given.dtype.kind in "biuf"
+
+
+def _label_sets(given: Any, class_names: Sequence[str] | None, name: str) -> list[list[str]]:
+    """The classes of each image, from lists or from rows of 0 and 1."""
+    if not _is_multi_hot(given):
+        for row, labels in enumerate(given):
+            if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+                raise DataError(
+                    f"Row {row} has {labels!r} in {name}; label_mode='multi_label' needs a list of classes."
+                )
+        return [[str(label) for label in labels] for labels in given]
+    if not np.isin(given, (0, 1)).all():
+        raise DataError(f"{name} as (n, classes) hold 0 and 1 only for label_mode='multi_label'.")
+    names = _multi_names(given, class_names) or []
+    if len(names) != given.shape[1]:
+        raise DataError(f"{name} have {given.shape[1]} columns, but class_names {len(names)} names.")
+    return [[names[number] for number in np.flatnonzero(row)] for row in given]
+
+
+def _multi_names(given: Any, class_names: Sequence[str] | None) -> list[str] | None:
+    if class_names is None and _is_multi_hot(given):
+        return [str(number) for number in range(given.shape[1])]
+    return None if class_names is None else list(class_names)

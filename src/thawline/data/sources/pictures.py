@@ -1,0 +1,184 @@
+"""Pictures: where a source's pixels and digests come from.
+
+A source is pictures, the rows of them that it shows, and their labels. Rows are numbers in the pictures; `select`,
+`split` and `folds` change the rows only, so that all sources made of one share what was read.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from blake3 import blake3
+
+from thawline.data.decode import Decoding, decode
+from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
+from thawline.progress import progress
+
+# Files are small and the disk is the limit: more threads than cores keep it busy.
+_SCAN_THREADS = 8
+
+_RESIZING = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+class Pictures(Protocol):
+    """What every kind of pictures can do.
+
+    Attributes:
+        names: what each row is called in errors and answers: its file, or the place in its array.
+    """
+
+    names: tuple[Path, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+
+    def identity(self) -> dict[str, Any]:
+        """What the pixels depend on besides the content that a digest stands for, for a fingerprint."""
+
+    def digests(self, rows: np.ndarray, *, show_progress: bool) -> list[bytes]:
+        """The BLAKE3 digest of the content of each row, 32 bytes each."""
+
+    def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
+        """The pixels of a row, uint8 (height, width, channels), 0 to 255, and its digest."""
+
+
+class FilePictures:
+    """Pictures in files, decoded when they are asked for; each file's digest is taken once.
+
+    Args:
+        paths: the files.
+        decoding: size, colour and interpolation.
+
+    Example:
+        >>> FilePictures([Path("roses/1.jpg")], Decoding((4, 6))).shape
+        (4, 6, 3)
+    """
+
+    def __init__(self, paths: Sequence[Path], decoding: Decoding) -> None:
+        self.names = tuple(paths)
+        self.decoding = decoding
+        self._digests: dict[Path, bytes] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+        return self.decoding.shape
+
+    def identity(self) -> dict[str, Any]:
+        """What the pixels depend on besides the bytes of the file."""
+        return self.decoding.identity()
+
+    def digests(self, rows: np.ndarray, *, show_progress: bool = True) -> list[bytes]:
+        """The digest of each row's file; files are read the first time only.
+
+        Raises:
+            UnreadableImageError: a file cannot be read.
+        """
+        paths = [self.names[row] for row in rows]
+        unknown = list(dict.fromkeys(path for path in paths if path not in self._digests))
+        with (
+            progress("reading", len(unknown), show=show_progress) as advance,
+            ThreadPoolExecutor(_SCAN_THREADS) as pool,
+        ):
+            for path, digest in zip(unknown, pool.map(_digest_file, unknown), strict=True):
+                self._digests[path] = digest
+                advance(1)
+        return [self._digests[path] for path in paths]
+
+    def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
+        """The pixels of a row, uint8 (height, width, channels), 0 to 255, and the digest of its file.
+
+        Raises:
+            UnreadableImageError: the file cannot be read or decoded.
+            ImageChangedError: the file is not the one whose digest was taken.
+        """
+        path = self.names[row]
+        data = _read(path)
+        pixels = decode(data, self.decoding, name=str(path))
+        digest = blake3(data).digest()
+        if self._digests.setdefault(path, digest) != digest:
+            raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
+        return pixels, digest
+
+
+class ArrayPictures:
+    """Pictures in an array; each one's digest is taken from its pixels and shape when it is asked for first.
+
+    Args:
+        array: uint8 (n, height, width, channels), 0 to 255; any memory map will do.
+        image_size: height and width to bring every picture to; None leaves them as they are.
+        interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos", used when the size changes.
+
+    Raises:
+        ArgumentError: the interpolation is not known.
+
+    Example:
+        >>> pictures = ArrayPictures(np.zeros((2, 8, 6, 3), np.uint8), image_size=(4, 3))
+        >>> pictures.pixels(1)[0].shape
+        (4, 3, 3)
+    """
+
+    def __init__(
+        self, array: np.ndarray, image_size: tuple[int, int] | None = None, interpolation: str = "area"
+    ) -> None:
+        if interpolation not in _RESIZING:
+            raise ArgumentError(f"interpolation is one of {', '.join(map(repr, _RESIZING))}; got {interpolation!r}.")
+        self.names = tuple(Path(f"images[{row}]") for row in range(len(array)))
+        self._array = array
+        self._size = (array.shape[1], array.shape[2]) if image_size is None else tuple(image_size)
+        self._interpolation = interpolation
+        self._digests: dict[int, bytes] = {}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+        return (self._size[0], self._size[1], self._array.shape[3])
+
+    def identity(self) -> dict[str, Any]:
+        """What the pixels depend on besides the content of the array."""
+        resized = self._size != self._array.shape[1:3]
+        return {
+            "array": list(self.shape),
+            "interpolation": self._interpolation if resized else None,
+            "opencv": cv2.__version__ if resized else None,
+        }
+
+    def digests(self, rows: np.ndarray, *, show_progress: bool = True) -> list[bytes]:
+        """The digest of each row's pixels as they lie in the array."""
+        return [self._digest(int(row)) for row in rows]
+
+    def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
+        """The pixels of a row, uint8 (height, width, channels), 0 to 255, and their digest."""
+        pixels = np.array(self._array[row])
+        if self._size != pixels.shape[:2]:
+            pixels = cv2.resize(pixels, self._size[::-1], interpolation=_RESIZING[self._interpolation])
+        return pixels.reshape(self.shape), self._digest(int(row))
+
+    def _digest(self, row: int) -> bytes:
+        if row not in self._digests:
+            content = np.ascontiguousarray(self._array[row])
+            hasher = blake3(derive_key_context="thawline picture in an array")
+            hasher.update(repr(content.shape).encode())
+            self._digests[row] = hasher.update(content.tobytes()).digest()
+        return self._digests[row]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
+
+
+def _digest_file(path: Path) -> bytes:
+    return blake3(_read(path)).digest()
