@@ -210,6 +210,14 @@ def test_alpha_is_laid_over_the_background(form, alpha, background):
     np.testing.assert_array_equal(decode(data, Decoding((HEIGHT, WIDTH), background=background)), expected)
 
 
+def test_large_transparent_images_are_composed_whole():
+    """In bands of rows, of which the last is shorter."""
+    four = np.random.default_rng(0).integers(0, 256, (301, 2000, 4), dtype=np.uint8)
+    share = four[..., 3:] / 255
+    expected = (four[..., :3] * share + 255 * (1 - share)).round()
+    np.testing.assert_array_equal(decode(encode(four, "PNG"), Decoding((301, 2000))), expected)
+
+
 def test_the_background_is_white_unless_said_otherwise():
     clear = encode(np.zeros((2, 2, 4), np.uint8), "PNG")
     assert decode(clear, Decoding((2, 2))).min() == 255

@@ -46,7 +46,13 @@ _REDUCED_FLAGS = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
 }
 
+# In OpenCV blue comes first; by the number of channels.
+_RED_FIRST = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+
 _ORIENTATION = 0x0112
+
+# Rows with alpha are composed so many pixels at a time, so that 16-bit products of a large image do not lie in memory.
+_BAND_PIXELS = 1 << 18
 
 # Threads come from the batches around it; OpenCV's own would fight with them (measured: slower on 2 cores).
 cv2.setNumThreads(1)
@@ -218,9 +224,8 @@ def _read_deep(data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
     if pixels.shape[2] == 1 and isinstance(clear, int):
         # The grey that stands for transparent in a PNG; OpenCV sees to it in colours only.
         pixels = np.dstack([pixels.repeat(3, axis=2), np.where(deep == clear, 0, 255).astype(np.uint8)])
-    elif pixels.shape[2] >= 3:
-        # Blue comes first in OpenCV.
-        pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
+    elif pixels.shape[2] in _RED_FIRST:
+        pixels = cv2.cvtColor(pixels, _RED_FIRST[pixels.shape[2]])
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # OpenCV turns TIFFs by itself, but leaves those that count from white to black as they are.
         counts_from_white = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
@@ -275,10 +280,15 @@ def _in_mode(pixels: np.ndarray, decoding: Decoding) -> np.ndarray:
 
 def _composed(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
     """RGBA over a colour: alpha * colour + (1 - alpha) * background, rounded."""
-    alpha = pixels[..., 3:].astype(np.uint16)
-    # At most 255 * 255 + 127, which fits in 16 bits.
-    total = pixels[..., :3] * alpha + np.array(background, np.uint16) * (255 - alpha)
-    composed: np.ndarray = ((total + 127) // 255).astype(np.uint8)
+    height, width = pixels.shape[:2]
+    composed = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = pixels[top : top + rows]
+        alpha = band[..., 3:].astype(np.uint16)
+        # At most 255 * 255 + 127, which fits in 16 bits.
+        total = band[..., :3] * alpha + np.array(background, np.uint16) * (255 - alpha)
+        composed[top : top + rows] = (total + 127) // 255
     return composed
 
 

@@ -100,11 +100,13 @@ _MODES: dict[str, Callable[[np.ndarray, tuple[int, int], Interpolation, tuple[in
 def _stretch_weighted(pixels: np.ndarray, image_size: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
     """Stretches RGBA with its colours multiplied by alpha, and divides them again."""
     height, width = image_size
-    alpha = pixels[..., 3:].astype(np.float32)
-    weighted = np.concatenate([pixels[..., :3] * (alpha / 255), alpha], axis=-1)
-    weighted = cv2.resize(weighted, (width, height), interpolation=_INTERPOLATIONS[interpolation])
-    alpha = weighted[..., 3:]
+    # 16 bits hold a colour times its alpha (65,025) and alpha times 257 (65,535).
+    weighted = np.empty(pixels.shape, np.uint16)
+    np.multiply(pixels[..., :3], pixels[..., 3:], out=weighted[..., :3], dtype=np.uint16)
+    np.multiply(pixels[..., 3], np.uint16(257), out=weighted[..., 3], dtype=np.uint16)
+    weighted = cv2.resize(weighted, (width, height), interpolation=_INTERPOLATIONS[interpolation]).astype(np.float32)
+    alpha = weighted[..., 3:] / 257
     # Where nothing is seen there is no colour: black.
-    colours = np.divide(weighted[..., :3] * 255, alpha, out=np.zeros_like(weighted[..., :3]), where=alpha >= 0.5)
+    colours = np.divide(weighted[..., :3], alpha, out=np.zeros_like(weighted[..., :3]), where=alpha >= 0.5)
     stretched: np.ndarray = np.concatenate([colours, alpha], axis=-1).round().clip(0, 255).astype(np.uint8)
     return stretched
