@@ -95,6 +95,11 @@ class ImageFrame(ImageSource):
             weights=weights,
         )
 
+    def _column(self, name: str) -> list[Any] | None:
+        """A column of the table for the images of this source."""
+        values = self._columns.get(name)
+        return None if values is None else [values[row] for row in self.rows]
+
 
 class _LabelReader:
     """Makes labels of the columns of a table."""
