@@ -324,6 +324,15 @@ class ImageSource:
         numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
         return self.augmentation.apply(pixels, numbers)
 
+    def mask(self, index: int, mask: np.ndarray, view: int = 0) -> np.ndarray:
+        """A mask of an image, uint8 (height, width, 1), moved as the view moves the image, to the nearest pixel."""
+        if self.augmentation is None:
+            return mask
+        digest = self.pictures.digests(self.rows[[index]], show_progress=False)[0]
+        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
+        moved: np.ndarray = getattr(self.augmentation, "apply_mask")(mask, numbers)  # noqa: B009
+        return moved
+
     def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:
         """What a model should answer for these images, as `target_spec` says; None without labels.
 
@@ -376,6 +385,11 @@ class _Look:
         if self._images is None:
             self._images = np.stack([self._source.image(index, self._view) for index in self._indices])
         return self._images
+
+    def follow(self, masks: list[np.ndarray]) -> list[np.ndarray]:
+        """Masks moved as the view moves the images."""
+        pairs = zip(self._indices, masks, strict=True)
+        return [self._source.mask(int(index), mask, self._view) for index, mask in pairs]
 
 
 def _checked_weights(weights: np.ndarray, count: int) -> np.ndarray:
