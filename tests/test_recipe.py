@@ -159,11 +159,21 @@ def test_a_layer_that_cannot_be_built_is_named_with_its_stage(layer, message):
 
 def test_images_are_split_and_only_the_training_side_is_augmented(image_folder):
     folder = image_folder(2, count=8)
-    recipe = parse_recipe(content(data={"train": str(folder), "validation": 0.25}, augment={"horizontal_flip": True}))
+    recipe = parse_recipe(
+        content(data={"train": str(folder), "validation": 0.25, "exact": True}, augment={"horizontal_flip": True})
+    )
     train, val = recipe.open_images()
     assert (len(train), len(val)) == (12, 4)
     assert train.augmentation is not None
     assert val.augmentation is None
+
+
+def test_groups_are_kept_on_one_side(image_folder):
+    folder = image_folder(2, count=40)
+    recipe = parse_recipe(content(data={"train": str(folder), "validation": 0.4, "groups": r"(\d)\d\.png$"}))
+    sides = [{path.stem[1] for path in part.paths} for part in recipe.open_images()]
+    assert not sides[0] & sides[1]
+    assert sides[0] | sides[1] == set("0123")
 
 
 def test_validation_may_be_a_folder_with_the_same_classes(image_folder):
@@ -179,7 +189,7 @@ def test_validation_may_be_a_folder_with_the_same_classes(image_folder):
 
 def test_limit_takes_the_first_images_of_each_class(image_folder):
     folder = image_folder({"a": 9, "b": 3})
-    recipe = parse_recipe(content(data={"train": str(folder), "limit": 4}))
+    recipe = parse_recipe(content(data={"train": str(folder), "limit": 4, "exact": True}))
     train, val = recipe.open_images()
     assert len(train) + len(val) == 4 + 3
 

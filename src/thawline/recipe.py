@@ -66,6 +66,8 @@ class DataRecipe(_Strict):
     interpolation: Interpolation = "area"
     label_mode: Literal["categorical", "sparse", "binary"] = "categorical"
     limit: int | None = None
+    groups: str | None = None
+    exact: bool = False
 
 
 class StageRecipe(_Strict):
@@ -155,7 +157,7 @@ class Recipe(_Strict):
         if self.data.limit is not None:
             images = images.limit(self.data.limit)
         if isinstance(self.data.validation, float):
-            train, validation = images.split(self.data.validation)
+            train, validation = images.split(self.data.validation, groups=self.data.groups, exact=self.data.exact)
         else:
             train, validation = images, self.open_folder(self.data.validation, classes=images.class_names)
         return train.augment(**self.augment), validation

@@ -16,7 +16,7 @@ from thawline.features.cache import FeatureSet
 from thawline.training.display import EpochDisplay
 
 RECIPE = {
-    "data": {"train": "images", "validation": 0.25, "image_size": [16, 16], "batch_size": 8, "seed": 3},
+    "data": {"train": "images", "validation": 0.25, "exact": True, "image_size": [16, 16], "batch_size": 8, "seed": 3},
     "augment": {"horizontal_flip": True, "rotation_range": 20},
     "stack": [
         {

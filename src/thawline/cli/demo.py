@@ -59,7 +59,14 @@ def demo(folder: Path, *, epochs: int, limit: int | None, as_json: bool, quiet: 
 def demo_recipe(folder: Path, epochs: int, limit: int | None = None) -> Recipe:
     """The demo as a recipe."""
     content: dict[str, Any] = {
-        "data": {"train": str(fabric_photos()), "validation": 0.2, "image_size": [224, 224], "seed": 7, "limit": limit},
+        "data": {
+            "train": str(fabric_photos()),
+            "validation": 0.2,
+            "exact": True,
+            "image_size": [224, 224],
+            "seed": 7,
+            "limit": limit,
+        },
         "augment": {
             "rotation_range": 10,
             "zoom_range": 0.1,

@@ -27,6 +27,9 @@ class Look(Protocol):
     def images(self) -> np.ndarray:
         """The images as the model sees them, uint8 (n, height, width, channels), 0 to 255."""
 
+    def follow(self, masks: list[np.ndarray]) -> list[np.ndarray]:
+        """Masks, one for each image, moved as the view moves the images."""
+
 
 class Labels:
     """The contract of all labels, and label mode "none": no answer is wanted.

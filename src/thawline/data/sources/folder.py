@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation
-from thawline.data.labels import LabelMode, class_labels
+from thawline.data.labels import LabelMode, Labels, class_labels
+from thawline.data.sources.masks import MaskPictures, Masks, find_masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
 from thawline.data.sources.source import ImageSource
@@ -43,6 +44,9 @@ class ImageFolder(ImageSource):
             0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
         classes: the class folders in the order of their numbers, instead of all in sorted order. They may lie deeper,
             like "garden/roses", but not one inside the other.
+        masks: a folder with a mask of the same name for each image (`masks/roses/0042.png`, any ending): grey pixels or
+            the indices of a palette are class numbers. Targets are the masks then, uint8 (n, height, width, 1), which
+            get the geometry of their image's view; the class folders serve exact splits only, and one is enough.
         follow_links: whether folders that are symbolic links are entered, each folder once.
 
     Raises:
@@ -66,6 +70,7 @@ class ImageFolder(ImageSource):
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
         follow_links: bool = False,
+        masks: str | os.PathLike[str] | None = None,
     ) -> None:
         self.directory = Path(directory)
         folders = _class_folders(self.directory, classes)
@@ -89,15 +94,22 @@ class ImageFolder(ImageSource):
             kept = [label for label in range(len(names)) if names[label] not in empty]
             labels = [kept.index(label) for label in labels]
             names = [names[label] for label in kept]
-        if len(names) < 2 and label_mode not in ("input", "none"):
+        if len(names) < 2 and masks is None and label_mode not in ("input", "none"):
             raise DataError(
                 f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
                 "add one, give the folder above, or use label_mode='none'."
             )
         pictures = FilePictures(paths, Decoding(image_size, color_mode, interpolation))
+        numbers = np.array(labels, np.int32)
+        wanted: Labels
+        if masks is None:
+            wanted = class_labels(label_mode, numbers, names, pictures.shape)
+        else:
+            files = find_masks(paths, self.directory, Path(masks))
+            wanted = Masks(MaskPictures(files, pictures.decoding.image_size), numbers, names)
         super().__init__(
             pictures,
-            class_labels(label_mode, np.array(labels, np.int32), names, pictures.shape),
+            wanted,
             batch_size=batch_size,
             seed=seed,
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
+from thawline.data.sources.masks import MaskPictures, Masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
@@ -29,6 +30,8 @@ class ImageFrame(ImageSource):
             gives several outputs by name. It is not looked at for label_mode "none", and for "input" only
             where it is there.
         weight_column: the column with sample weights, numbers from 0 up, or None.
+        mask_column: the column with the files of masks, which are the targets then, as in `ImageFolder(masks=)`;
+            labels are not looked at.
         directory: the folder that relative names start from; by default the CSV file's own, or the working folder.
         image_size: height and width that every image is brought to, in pixels.
         batch_size: images per batch.
@@ -65,6 +68,7 @@ class ImageFrame(ImageSource):
         path_column: str = "filename",
         label_columns: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "class",
         weight_column: str | None = None,
+        mask_column: str | None = None,
         directory: str | os.PathLike[str] | None = None,
         image_size: tuple[int, int] = (256, 256),
         batch_size: int = 32,
@@ -87,13 +91,24 @@ class ImageFrame(ImageSource):
         weights = None
         if weight_column is not None:
             weights = _weights(_column(self._columns, weight_column, "weight_column"), weight_column)
+        labels: Labels
+        if mask_column is None:
+            labels = reader.read(label_columns, label_mode, class_names)
+        else:
+            masks = _existing_files(_column(self._columns, mask_column, "mask_column"), self.directory, mask_column)
+            labels = Masks(MaskPictures(masks, pictures.decoding.image_size))
         super().__init__(
             pictures,
-            reader.read(label_columns, label_mode, class_names),
+            labels,
             batch_size=batch_size,
             seed=seed,
             weights=weights,
         )
+
+    def _column(self, name: str) -> list[Any] | None:
+        """A column of the table for the images of this source."""
+        values = self._columns.get(name)
+        return None if values is None else [values[row] for row in self.rows]
 
 
 class _LabelReader:

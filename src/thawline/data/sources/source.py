@@ -5,16 +5,17 @@ It is the contract of all sources and does everything but find the images. A sou
 """
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-from blake3 import blake3
 
 from thawline.data.augment import Augmentation
 from thawline.data.batches import Batch, iterate
 from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec
 from thawline.data.sources.pictures import Pictures
+from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -152,39 +153,128 @@ class ImageSource:
         changed.augmentation = None
         return changed
 
-    def split(self, validation: float = 0.2) -> tuple[Self, Self]:
-        """Two sources, for training and for validation, with the same share of every class.
+    def split(
+        self,
+        validation: float = 0.2,
+        *,
+        test: float | None = None,
+        groups: Groups | None = None,
+        exact: bool = False,
+    ) -> tuple[Self, ...]:
+        """Sources for training, for validation and, when asked for, for testing: `(train, validation[, test])`.
 
-        Which side an image falls on depends on its content and the seed only, not on its name or on the order of
-        the files. The validation side is not augmented. The first call reads every file once for its digest.
+        Which side an image falls on depends on its content and the seed only, not on its name, its class or the other
+        images: adding files never moves one to another side, equal files are on the same side, and a larger share only
+        takes images from training. For that, the shares are right on average, in every class, but not to the image:
+        of n images share * n, give or take sqrt(n * share * (1 - share)). Validation and test are never augmented.
+        The first call reads every file once for its digest.
 
         Args:
-            validation: the share of the validation side, above 0 and below 1. Every class with two images or
-                more has at least one on each side.
+            validation: the share of the validation side, above 0 and below 1.
+            test: the share of the test side, or None for none.
+            groups: keeps all images of a patient, part or site on one side, by a hash of the group instead of the
+                content: a column of an `ImageFrame`, a regular expression whose first pair of parentheses finds the
+                group in the path (`r"patient(\\d+)"`), or a function from path to group.
+            exact: whether every class has exactly its share, and one image on each side where it has enough. Adding
+                files may then move images.
 
         Raises:
-            ArgumentError: the share is not between 0 and 1.
-            DataError: one side would be empty.
+            ArgumentError: a share is not between 0 and 1, nothing is left for training, or groups are asked for with
+                exact shares.
+            DataError: one side would be empty, or an image has no group.
+
+        Example:
+            >>> from thawline.data.sources.arrays import ImageArrays
+            >>> pixels = np.random.default_rng(0).integers(0, 256, (100, 4, 4, 3), np.uint8)
+            >>> train, validation = ImageArrays(pixels, [0, 1] * 50).split(0.2, exact=True)
+            >>> validation.class_counts
+            {'0': 10, '1': 10}
         """
-        if not isinstance(validation, float) or not 0 < validation < 1:
-            raise ArgumentError(f"validation is a share between 0 and 1, like 0.2; got {validation!r}.")
+        for name, share in (("validation", validation), ("test", 0.5 if test is None else test)):
+            if not isinstance(share, float) or not 0 < share < 1:
+                raise ArgumentError(f"{name} is a share between 0 and 1, like 0.2; got {share!r}.")
+        if validation + (test or 0.0) >= 1:
+            raise ArgumentError(f"validation {validation:g} and test {test:g} leave nothing for training.")
+        if exact and groups is not None:
+            raise ArgumentError(
+                "Groups are kept whole, so that shares cannot be exact. Give groups or exact, not both."
+            )
+        places = self._positions(groups)
+        if exact:
+            sides = exact_sides(places, self._labels.strata(self.rows), validation, test or 0.0)
+        else:
+            sides = stable_sides(places, validation, test or 0.0)
+        return self._parts(sides, 2 if test is None else 3)
+
+    def folds(self, k: int, *, groups: Groups | None = None) -> list[tuple[Self, Self]]:
+        """Pairs (train, validation) for cross-validation: every image is in the validation of exactly one.
+
+        As with `split`, adding files never moves an image to another fold, and the folds are equally large on average.
+
+        Args:
+            k: how many folds, from 2 up.
+            groups: as in `split`.
+
+        Raises:
+            ArgumentError: k is no whole number from 2 up.
+            DataError: a fold would be empty, or an image has no group.
+        """
+        if not isinstance(k, int) or k < 2:
+            raise ArgumentError(f"k is a whole number of folds from 2 up; got {k!r}.")
+        numbers = np.floor(self._positions(groups) * k).astype(np.int64)
+        pairs = []
+        for fold in range(k):
+            train, validation = self._parts((numbers == fold).astype(np.int64), 2)
+            pairs.append((train, validation))
+        return pairs
+
+    def _positions(self, groups: Groups | None) -> np.ndarray:
+        """Where each image lies between 0 and 1, by its content or its group."""
         digests = self.content_digests()
-        key = self.seed.to_bytes(8, "little")
-        scores = [blake3(key + digest, derive_key_context="thawline split").digest() for digest in digests]
-        labels = self._labels.strata(self.rows)
-        held_out: list[int] = []
-        for label in np.unique(labels):
-            members = sorted(np.flatnonzero(labels == label).tolist(), key=scores.__getitem__)
-            count = min(max(round(validation * len(members)), 1), len(members) - 1)
-            held_out += members[:count]
-        chosen = np.zeros(len(self), bool)
-        chosen[held_out] = True
-        if not held_out:
-            raise DataError(f"{len(self)} images are too few to split: every class needs two. Add images.")
-        train, held = self.select(np.flatnonzero(~chosen)), self.select(np.flatnonzero(chosen))
-        held = held.unaugmented()
-        held.is_validation = True
-        return train, held
+        if groups is None:
+            return positions(digests, self.seed)
+        column = self._column(groups) if isinstance(groups, str) else None
+        keys = group_keys(groups, self.paths, column)
+        first: dict[bytes, int] = {}
+        torn = [index for index, digest in enumerate(digests) if keys[first.setdefault(digest, index)] != keys[index]]
+        if torn:
+            other = self.paths[first[digests[torn[0]]]]
+            warnings.warn(
+                f"{len(torn)} images equal one of another group and may be on two sides, first "
+                f"{str(self.paths[torn[0]])!r}, which equals {str(other)!r}. Take the copies out.",
+                stacklevel=4,
+            )
+        return positions(keys, self.seed)
+
+    def _column(self, name: str) -> list[Any] | None:
+        """What a table says of each image, for sources that have one."""
+        return None
+
+    def _parts(self, sides: np.ndarray, count: int) -> tuple[Self, ...]:
+        """One source for each side; all but the first are never augmented."""
+        classes = self._labels.members(self.rows)
+        parts = []
+        for number, side in enumerate(SIDES[:count]):
+            chosen = sides == number
+            if not chosen.any():
+                raise DataError(
+                    f"{len(self)} images are too few to split: the {side} side is empty. Add images, or try another "
+                    "share or seed."
+                )
+            lacking = np.flatnonzero(classes.any(axis=0) & ~classes[chosen].any(axis=0))
+            if len(lacking):
+                warnings.warn(
+                    f"The {side} side has no image of {len(lacking)} of {classes.shape[1]} classes, first "
+                    f"{self.class_names[lacking[0]]!r}. Add images, try another share or seed, or split with "
+                    "exact=True.",
+                    stacklevel=3,
+                )
+            part = self.select(np.flatnonzero(chosen))
+            if number:
+                part = part.unaugmented()
+                part.is_validation = True
+            parts.append(part)
+        return tuple(parts)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images with these indices, in this order."""
@@ -233,6 +323,15 @@ class ImageSource:
             return pixels
         numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
         return self.augmentation.apply(pixels, numbers)
+
+    def mask(self, index: int, mask: np.ndarray, view: int = 0) -> np.ndarray:
+        """A mask of an image, uint8 (height, width, 1), moved as the view moves the image, to the nearest pixel."""
+        if self.augmentation is None:
+            return mask
+        digest = self.pictures.digests(self.rows[[index]], show_progress=False)[0]
+        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
+        moved: np.ndarray = getattr(self.augmentation, "apply_mask")(mask, numbers)  # noqa: B009
+        return moved
 
     def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:
         """What a model should answer for these images, as `target_spec` says; None without labels.
@@ -286,6 +385,11 @@ class _Look:
         if self._images is None:
             self._images = np.stack([self._source.image(index, self._view) for index in self._indices])
         return self._images
+
+    def follow(self, masks: list[np.ndarray]) -> list[np.ndarray]:
+        """Masks moved as the view moves the images."""
+        pairs = zip(self._indices, masks, strict=True)
+        return [self._source.mask(int(index), mask, self._view) for index, mask in pairs]
 
 
 def _checked_weights(weights: np.ndarray, count: int) -> np.ndarray:
