@@ -5,6 +5,7 @@ It is the contract of all sources and does everything but find the images. A sou
 """
 
 import copy
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,10 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from blake3 import blake3
 
-from thawline.data.augment import Augmentation
+from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import Batch, iterate
 from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
+from thawline.data.preview import Preview, preview
 from thawline.errors import (
     ArgumentError,
     DataError,
@@ -114,8 +116,11 @@ class ImageSource:
 
     @property
     def spec(self) -> TensorSpec:
-        """What a batch of images is: uint8 (None, height, width, channels), 0 to 255."""
-        return TensorSpec((None, *self.decoding.shape), "uint8", PIXELS)
+        """What a batch of images is: uint8 (None, height, width, channels), 0 to 255, or float32 once standardized."""
+        shape = (None, *self.decoding.shape)
+        if self.augmentation is None:
+            return TensorSpec(shape, "uint8", PIXELS)
+        return TensorSpec(shape, self.augmentation.output_dtype, self.augmentation.value_range)
 
     @property
     def target_spec(self) -> TensorSpec | None:
@@ -136,24 +141,30 @@ class ImageSource:
             >>> train = train.augment(shear_range=10, zoom_range=0.2, horizontal_flip=True)  # doctest: +SKIP
 
         Raises:
-            ArgumentError: an argument is not known or its value cannot work, or this is a validation split.
+            ArgumentError: an argument is not known or its value cannot work, statistics are missing, or this is a
+                validation split, which takes `rescale` and what else is the same for every view, but nothing random.
         """
-        if self.is_validation:
+        augmentation = Augmentation.from_arguments(arguments)
+        augmentation.check_fitted()
+        if self.is_validation and (augmentation.is_random or augmentation.is_identity):
             raise ArgumentError(
                 "This source is the validation side of a split, which is never augmented: its figures would "
                 "depend on chance. Augment the training side."
             )
-        augmentation = Augmentation.from_arguments(arguments)
         changed = copy.copy(self)
         changed.augmentation = None if augmentation.is_identity else augmentation
         return changed
 
     def unaugmented(self) -> Self:
-        """The same images as they are: what is measured should not depend on chance."""
-        if self.augmentation is None:
+        """The same images without what is random: what is measured should not depend on chance.
+
+        `rescale` and what else is the same for every view stays: a model has to see the values it was trained on.
+        """
+        if self.augmentation is None or not self.augmentation.is_random:
             return self
         changed = copy.copy(self)
-        changed.augmentation = None
+        scaling = self.augmentation.without_chance()
+        changed.augmentation = None if scaling.is_identity else scaling
         return changed
 
     def split(self, validation: float = 0.2) -> tuple[Self, Self]:
@@ -228,11 +239,24 @@ class ImageSource:
         return [self._digests[path] for path in self.paths]
 
     def image(self, index: int, view: int = 0) -> np.ndarray:
-        """One view of one image: uint8 (height, width, channels), 0 to 255.
+        """One view of one image, as `spec` says: (height, width, channels), uint8 from 0 to 255 or float32.
 
         Args:
             index: the image's index.
             view: which view; without augmentation all views are the same.
+
+        Raises:
+            UnreadableImageError: the file cannot be decoded.
+            ImageChangedError: the file is not the one whose digest was taken.
+        """
+        pixels, _ = self.picture(index, view)
+        return pixels if self.augmentation is None else self.augmentation.standardize(pixels)
+
+    def picture(self, index: int, view: int = 0) -> tuple[np.ndarray, Draw]:
+        """One view of one image for people to look at, before it is standardized, with the numbers that were drawn.
+
+        Returns:
+            uint8 (height, width, channels), 0 to 255, and the draw.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
@@ -245,9 +269,25 @@ class ImageSource:
         if self._digests.setdefault(path, digest) != digest:
             raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
         if self.augmentation is None:
-            return pixels
+            return pixels, Draw()
         numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.decoding.image_size)
-        return self.augmentation.apply(pixels, numbers)
+        return self.augmentation.transform(pixels, numbers), numbers
+
+    def preview(self, count: int = 8, views: int = 4, path: str | os.PathLike[str] | None = None) -> Preview:
+        """A contact sheet of augmented images, shown by notebooks: a row for each image, a column for each view.
+
+        Args:
+            count: how many images, spread evenly over the source.
+            views: how many views of each, from view 0.
+            path: where to write it as PNG; None for nowhere.
+
+        Raises:
+            ArgumentError: a number is below 1.
+
+        Example:
+            >>> train.preview(count=4, views=6).save("augmented.png")  # doctest: +SKIP
+        """
+        return preview(self, count=count, views=views, path=path)
 
     def targets(self, indices: np.ndarray) -> np.ndarray | None:
         """What a model should answer for these images, as `target_spec` says; None without labels."""
