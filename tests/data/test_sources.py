@@ -394,3 +394,31 @@ def test_an_epoch_shows_the_view_epoch_mod_views():
     assert [view_of_epoch(epoch, None) for epoch in range(7)] == list(range(7))
     with pytest.raises(ArgumentError, match=r"views is a whole number from 1 up, or None .*got 0"):
         view_of_epoch(1, 0)
+
+
+# -- standardized images -----------------------------------------------------------------------------------------
+
+
+def test_rescaled_images_are_float32_and_the_source_says_so(image_folder):
+    source = ImageFolder(image_folder(2, count=4), **SIZE)
+    scaled = source.augment(rescale=1 / 255, horizontal_flip=True)
+    assert (scaled.spec.dtype, scaled.spec.value_range) == ("float32", (0, 1))
+    batch = next(iter(scaled.batches()))
+    assert batch.images.dtype == np.float32 and batch.images.max() <= 1
+    np.testing.assert_array_equal(scaled.image(0), scaled.picture(0)[0] * np.float32(1 / 255))
+
+
+def test_images_to_measure_on_keep_their_scaling_and_lose_what_is_random(image_folder):
+    source = ImageFolder(image_folder(2, count=4), **SIZE).augment(rescale=1 / 255, horizontal_flip=True)
+    _, validation = source.split(validation=0.25)
+    assert validation.augmentation == source.unaugmented().augmentation == Augmentation(rescale=1 / 255)
+    assert validation.augment(rescale=0.5).augmentation == Augmentation(rescale=0.5)
+
+
+def test_missing_statistics_are_an_error_when_they_are_asked_for(image_folder):
+    source = ImageFolder(image_folder(2, count=4), **SIZE)
+    with pytest.raises(ArgumentError, match="featurewise_center needs statistics"):
+        source.augment(featurewise_center=True)
+    fitted = Augmentation(featurewise_center=True).fit(source.image(index) for index in range(len(source)))
+    centred = source.augment(featurewise_center=True, statistics=fitted.statistics)
+    assert np.stack([centred.image(index) for index in range(8)]).mean() == pytest.approx(0, abs=1e-3)

@@ -26,7 +26,7 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
     extracted, needed = training.extracted
     record = training.history.record
     sheet = [
-        Picture(training.train.image(index, view), f"{training.train.paths[index].name}, view {view}")
+        Picture(training.train.picture(index, view)[0], f"{training.train.paths[index].name}, view {view}")
         for index in range(0, len(training.train), -(-len(training.train) // _SHEET_IMAGES))
         for view in range(_SHEET_VIEWS)
     ]
@@ -65,7 +65,7 @@ def _mistakes(training: Training) -> list[Picture]:
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
     return [
         Picture(
-            training.validation.image(int(index)),
+            training.validation.picture(int(index))[0],
             f"{training.validation.paths[index].name}: {names[labels[index]]}, "
             f"called {names[predicted[index]]} ({confidence[index]:.0%})",
         )

@@ -34,7 +34,7 @@ class Batch:
     """Images that belong together with all that is known of them.
 
     Attributes:
-        images: uint8 (n, height, width, channels), 0 to 255.
+        images: (n, height, width, channels), as the source's `spec` says: uint8 from 0 to 255, or float32.
         targets: what the model should answer, as the source's `target_spec` says: an array, a dictionary of arrays for
             several outputs, None without labels.
         indices: int64 (n,), each image's index in its source.

@@ -160,7 +160,7 @@ class _Run:
         self._phase = number
         plan = choose_plan(
             cut,
-            is_augmented=self._train.augmentation is not None,
+            is_augmented=self._train.augmentation is not None and self._train.augmentation.is_random,
             epochs=phase.epochs,
             strategy=phase.strategy,
             views=phase.views,

@@ -5,15 +5,17 @@ It is the contract of all sources and does everything but find the images. A sou
 """
 
 import copy
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from thawline.data.augment import Augmentation
+from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import Batch, iterate
 from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec
+from thawline.data.preview import Preview, preview
 from thawline.data.sources.pictures import Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
@@ -116,8 +118,11 @@ class ImageSource:
 
     @property
     def spec(self) -> TensorSpec:
-        """What a batch of images is: uint8 (None, height, width, channels), 0 to 255."""
-        return TensorSpec((None, *self.pictures.shape), "uint8", PIXELS)
+        """What a batch of images is: uint8 (None, height, width, channels), 0 to 255, or float32 once standardized."""
+        shape = (None, *self.pictures.shape)
+        if self.augmentation is None:
+            return TensorSpec(shape, "uint8", PIXELS)
+        return TensorSpec(shape, self.augmentation.output_dtype, self.augmentation.value_range)
 
     @property
     def target_spec(self) -> TargetSpec:
@@ -133,24 +138,30 @@ class ImageSource:
             >>> train = train.augment(shear_range=10, zoom_range=0.2, horizontal_flip=True)  # doctest: +SKIP
 
         Raises:
-            ArgumentError: an argument is not known or its value cannot work, or this is a validation split.
+            ArgumentError: an argument is not known or its value cannot work, statistics are missing, or this is a
+                validation split, which takes `rescale` and what else is the same for every view, but nothing random.
         """
-        if self.is_validation:
+        augmentation = Augmentation.from_arguments(arguments)
+        augmentation.check_fitted()
+        if self.is_validation and (augmentation.is_random or augmentation.is_identity):
             raise ArgumentError(
                 "This source is the validation side of a split, which is never augmented: its figures would "
                 "depend on chance. Augment the training side."
             )
-        augmentation = Augmentation.from_arguments(arguments)
         changed = copy.copy(self)
         changed.augmentation = None if augmentation.is_identity else augmentation
         return changed
 
     def unaugmented(self) -> Self:
-        """The same images as they are: what is measured should not depend on chance."""
-        if self.augmentation is None:
+        """The same images without what is random: what is measured should not depend on chance.
+
+        `rescale` and what else is the same for every view stays: a model has to see the values it was trained on.
+        """
+        if self.augmentation is None or not self.augmentation.is_random:
             return self
         changed = copy.copy(self)
-        changed.augmentation = None
+        scaling = self.augmentation.without_chance()
+        changed.augmentation = None if scaling.is_identity else scaling
         return changed
 
     def split(
@@ -308,7 +319,7 @@ class ImageSource:
         return self.pictures.digests(self.rows, show_progress=show_progress)
 
     def image(self, index: int, view: int = 0) -> np.ndarray:
-        """One view of one image: uint8 (height, width, channels), 0 to 255.
+        """One view of one image, as `spec` says: (height, width, channels), uint8 from 0 to 255 or float32.
 
         Args:
             index: the image's index.
@@ -318,11 +329,40 @@ class ImageSource:
             UnreadableImageError: the file cannot be decoded.
             ImageChangedError: the file is not the one whose digest was taken.
         """
+        pixels, _ = self.picture(index, view)
+        return pixels if self.augmentation is None else self.augmentation.standardize(pixels)
+
+    def picture(self, index: int, view: int = 0) -> tuple[np.ndarray, Draw]:
+        """One view of one image for people to look at, before it is standardized, with the numbers that were drawn.
+
+        Returns:
+            uint8 (height, width, channels), 0 to 255, and the draw.
+
+        Raises:
+            UnreadableImageError: the file cannot be decoded.
+            ImageChangedError: the file is not the one whose digest was taken.
+        """
         pixels, digest = self.pictures.pixels(self.rows[index])
         if self.augmentation is None:
-            return pixels
+            return pixels, Draw()
         numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
-        return self.augmentation.apply(pixels, numbers)
+        return self.augmentation.transform(pixels, numbers), numbers
+
+    def preview(self, count: int = 8, views: int = 4, path: str | os.PathLike[str] | None = None) -> Preview:
+        """A contact sheet of augmented images, shown by notebooks: a row for each image, a column for each view.
+
+        Args:
+            count: how many images, spread evenly over the source.
+            views: how many views of each, from view 0.
+            path: where to write it as PNG; None for nowhere.
+
+        Raises:
+            ArgumentError: a number is below 1.
+
+        Example:
+            >>> train.preview(count=4, views=6).save("augmented.png")  # doctest: +SKIP
+        """
+        return preview(self, count=count, views=views, path=path)
 
     def mask(self, index: int, mask: np.ndarray, view: int = 0) -> np.ndarray:
         """A mask of an image, uint8 (height, width, 1), moved as the view moves the image, to the nearest pixel."""
@@ -330,8 +370,7 @@ class ImageSource:
             return mask
         digest = self.pictures.digests(self.rows[[index]], show_progress=False)[0]
         numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
-        moved: np.ndarray = getattr(self.augmentation, "apply_mask")(mask, numbers)  # noqa: B009
-        return moved
+        return self.augmentation.apply_mask(mask, numbers)
 
     def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:
         """What a model should answer for these images, as `target_spec` says; None without labels.

@@ -1,0 +1,163 @@
+"""Contact sheets: true augmented pixels, with the numbers that were drawn for them underneath.
+
+Pixels are shown before they are standardized, since people see 0 to 255.
+"""
+
+import io
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from thawline.data.augment import Draw
+from thawline.errors import ArgumentError
+from thawline.files import replacing
+
+_GAP = 8
+_FONT_SIZE = 12
+_LINE = 15
+_PAPER, _INK, _SOFT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+# Narrower pictures leave no room for numbers, and wider ones make sheets that no screen shows.
+_NARROWEST, _WIDEST = 128, 256
+
+# How numbers are written, in the order in which they happen.
+_FORMS = (
+    (("crop_width", "crop_height"), "crop {:.0%} x {:.0%}"),
+    (("rotation",), "turn {:.1f}\N{DEGREE SIGN}"),
+    (("shift_x", "shift_y"), "shift {:.1f}; {:.1f} px"),
+    (("shear",), "shear {:.1f}\N{DEGREE SIGN}"),
+    (("zoom_x", "zoom_y"), "zoom {:.2f}; {:.2f}"),
+    (("channel_shift",), "channels {:+.0f}"),
+    (("brightness",), "bright {:.2f}"),
+    (("contrast",), "contrast {:.2f}"),
+    (("saturation",), "saturation {:.2f}"),
+    (("hue",), "hue {:+.2f}"),
+    (("blur",), "blur {:.1f} px"),
+    (("noise",), "noise {:.0f}"),
+    (("erase_width", "erase_height"), "erased {:.0%} x {:.0%}"),
+)
+# Keeps a word and its number on one line; the font has no sign for it, so that it becomes a space when drawn.
+_STUCK = "\N{NO-BREAK SPACE}"
+
+
+class Pictures(Protocol):
+    """What a contact sheet is made of; a source is one."""
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int: ...
+
+    def picture(self, index: int, view: int = 0) -> tuple[np.ndarray, Draw]:
+        """One view of one image, uint8, with its draw."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """A contact sheet that notebooks show.
+
+    Attributes:
+        pixels: uint8 (height, width, 3), 0 to 255.
+    """
+
+    pixels: np.ndarray
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the sheet as PNG."""
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(self._repr_png_())
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(self.pixels).save(file, format="PNG")
+        return file.getvalue()
+
+
+def preview(source: Pictures, *, count: int = 8, views: int = 4, path: str | os.PathLike[str] | None = None) -> Preview:
+    """A contact sheet of images spread evenly over a source; see `ImageSource.preview`.
+
+    Raises:
+        ArgumentError: a number is below 1.
+    """
+    for name, number in (("count", count), ("views", views)):
+        if not isinstance(number, int) or number < 1:
+            raise ArgumentError(f"{name} is a whole number from 1 up; got {number!r}.")
+    indices = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)).tolist()
+    sheet = Preview(contact_sheet(source, indices, range(views)))
+    if path is not None:
+        sheet.save(path)
+    return sheet
+
+
+def contact_sheet(
+    source: Pictures, indices: Sequence[int], views: Sequence[int], path: str | os.PathLike[str] | None = None
+) -> np.ndarray:
+    """A sheet with a row for each image and a column for each view, with the drawn numbers under each picture.
+
+    Pictures from 128 to 256 pixels wide are shown pixel for pixel; smaller and larger ones are resized.
+
+    Args:
+        source: the images.
+        indices: which of them.
+        views: which views of each.
+        path: where to write it as PNG; None for nowhere.
+
+    Returns:
+        uint8 (height, width, 3), 0 to 255.
+    """
+    font = ImageFont.load_default(_FONT_SIZE)
+    rows = [[_cell(source, index, view, font) for view in views] for index in indices]
+    width = max(cell.width for row in rows for cell in row)
+    heights = [max(cell.height for cell in row) for row in rows]
+    size = (_GAP + (width + _GAP) * len(views), _GAP + sum(height + _GAP for height in heights))
+    sheet = Image.new("RGB", size, _PAPER)
+    top = _GAP
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (_GAP + column * (width + _GAP), top))
+        top += height + _GAP
+    pixels = np.array(sheet)
+    if path is not None:
+        Preview(pixels).save(path)
+    return pixels
+
+
+def _cell(source: Pictures, index: int, view: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+    """One picture with its text."""
+    pixels, numbers = source.picture(index, view)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    width = min(max(picture.width, _NARROWEST), _WIDEST)
+    if width != picture.width:
+        # Pixels of small pictures stay squares.
+        filtered = Image.Resampling.NEAREST if width > picture.width else Image.Resampling.BOX
+        picture = picture.resize((width, max(round(picture.height * width / picture.width), 1)), filtered)
+    name = source.paths[index].name
+    # An average letter of the default font is a little more than half as wide as high.
+    letters = int(width / (0.52 * _FONT_SIZE))
+    title = textwrap.shorten(f"view {view} \N{MIDDLE DOT} {name}", letters + 3, placeholder="...")
+    if len(title) <= len(f"view {view} ..."):
+        title = f"view {view} \N{MIDDLE DOT} {name[: letters - 12]}..."
+    lines = [title, *textwrap.wrap(_text(numbers), letters, break_long_words=False)]
+    cell = Image.new("RGB", (width, picture.height + 3 + _LINE * len(lines)), _PAPER)
+    cell.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(cell)
+    for number, line in enumerate(lines):
+        pen.text(
+            (0, picture.height + 2 + _LINE * number), line.replace(_STUCK, " "), _INK if number == 0 else _SOFT, font
+        )
+    return cell
+
+
+def _text(numbers: Draw) -> str:
+    """The numbers that change something, short: both axes in one, rectangles by their size in percent."""
+    given, neutral = numbers.as_dict(), Draw().as_dict()
+    parts = []
+    for names, form in _FORMS:
+        if any(given[name] != neutral[name] for name in names):
+            parts.append(form.format(*(given[name] for name in names)).replace(" ", _STUCK))
+    parts += [f"flip {axis}".replace(" ", _STUCK) for axis in ("horizontal", "vertical") if given[f"flip_{axis}"]]
+    return ", ".join([*parts, *(["grey"] if numbers.grayscale else [])]) or "as it is"

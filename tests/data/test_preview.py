@@ -1,0 +1,83 @@
+"""Contact sheets show true pixels and the numbers that made them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thawline.data.augment import Draw
+from thawline.data.preview import _text, contact_sheet
+from thawline.data.sources.folder import ImageFolder
+from thawline.errors import ArgumentError
+
+
+@pytest.fixture
+def source(image_folder):
+    folder = ImageFolder(image_folder(2, count=3, size=(130, 140)), image_size=(130, 140), batch_size=2, seed=3)
+    return folder.augment(rotation_range=30, brightness_range=(0.5, 1.5))
+
+
+def test_a_sheet_holds_the_pixels_of_each_view_in_its_place(source):
+    sheet = contact_sheet(source, [4, 1], [0, 2])
+    assert sheet.dtype == np.uint8
+    np.testing.assert_array_equal(sheet[8:138, 8:148], source.image(4, 0))
+    np.testing.assert_array_equal(sheet[8:138, 156:296], source.image(4, 2))
+    below = sheet[138:, 8:148]
+    # The second row begins somewhere below the first one's text, which is dark on white.
+    second = source.image(1, 0)
+    tops = [top for top in range(len(below) - 129) if np.array_equal(below[top : top + 130], second)]
+    assert len(tops) == 1 and below[: tops[0]].min() < 60
+
+
+def test_standardized_images_are_shown_as_pixels(source):
+    scaled = source.augment(rescale=1 / 255)
+    np.testing.assert_array_equal(contact_sheet(scaled, [0], [0])[8:138, 8:148], source.unaugmented().image(0))
+
+
+def test_a_preview_is_a_png_for_notebooks_and_on_disk(source, tmp_path):
+    path = tmp_path / "sheet.png"
+    sheet = source.preview(count=2, views=3, path=path)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), sheet.pixels)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(sheet._repr_png_()))), sheet.pixels)
+    sheet.save(tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == path.read_bytes()
+
+
+def test_images_are_spread_over_the_source_and_never_shown_twice(source):
+    assert source.preview(count=100, views=1).pixels.shape == contact_sheet(source, range(6), [0]).shape
+    np.testing.assert_array_equal(source.preview(count=2, views=1).pixels, contact_sheet(source, [0, 5], [0]))
+
+
+def test_small_grey_images_are_enlarged_in_squares(image_folder):
+    small = ImageFolder(image_folder(2), image_size=(8, 8), batch_size=1, seed=0, color_mode="grayscale")
+    sheet = contact_sheet(small, [0], [0])
+    expected = small.image(0).repeat(16, axis=0).repeat(16, axis=1).repeat(3, axis=2)
+    np.testing.assert_array_equal(sheet[8:136, 8:136], expected)
+
+
+def test_the_text_says_the_numbers_that_change_something():
+    numbers = Draw(rotation=-9.42, zoom_x=0.939, flip_horizontal=True, crop_width=0.5, grayscale=True, entropy=4)
+    text = _text(numbers).replace("\N{NO-BREAK SPACE}", " ")
+    assert text == "crop 50% x 100%, turn -9.4°, zoom 0.94; 1.00, flip horizontal, grey"
+    assert _text(Draw()) == "as it is"
+
+
+@pytest.mark.parametrize("arguments", [{"count": 0}, {"views": 1.5}])
+def test_numbers_below_one_are_refused(source, arguments):
+    with pytest.raises(ArgumentError, match=r"(count|views) is a whole number from 1 up; got (0|1.5)"):
+        source.preview(**arguments)
+
+
+def test_long_names_are_cut():
+    class Long:
+        paths = (Path("a" * 200 + ".png"),)
+
+        def __len__(self):
+            return 1
+
+        def picture(self, index, view=0):
+            return np.zeros((130, 140, 3), np.uint8), Draw()
+
+    assert contact_sheet(Long(), [0], [0]).shape[1] == 140 + 16
