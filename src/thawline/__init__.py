@@ -18,6 +18,7 @@ _HOMES = {
     "Augmentation": "thawline.data.augment",
     "Backbone": "thawline.stack.backbones",
     "FeatureCache": "thawline.features.cache",
+    "ImageDataGenerator": "thawline.data.generator.front",
     "ImageFiles": "thawline.data.sources.files",
     "ImageFolder": "thawline.data.sources.folder",
     "Phase": "thawline.training.phase",
@@ -35,6 +36,7 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from thawline import errors as errors
     from thawline.data.augment import Augmentation as Augmentation
+    from thawline.data.generator.front import ImageDataGenerator as ImageDataGenerator
     from thawline.data.sources.files import ImageFiles as ImageFiles
     from thawline.data.sources.folder import ImageFolder as ImageFolder
     from thawline.facade import Stack as Stack

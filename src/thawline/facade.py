@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.sources.source import ImageSource
+from thawline.data.sources.source import ImageSource, SourceHolder, as_source
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
 from thawline.stack.series import StageSeries, load_series
@@ -78,9 +78,9 @@ class Stack(StageSeries):
 
     def fit(
         self,
-        train: ImageSource,
+        train: ImageSource | SourceHolder,
         *,
-        validation_data: ImageSource | None = None,
+        validation_data: ImageSource | SourceHolder | None = None,
         epochs: int | None = None,
         phases: Sequence[Phase] = (),
         strategy: str = "auto",
@@ -98,7 +98,7 @@ class Stack(StageSeries):
         the same losses, metrics and weights.
 
         Args:
-            train: the images to learn from.
+            train: the images to learn from: a source, or what `ImageDataGenerator.flow_from_directory` gives.
             validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each.
@@ -136,11 +136,13 @@ class Stack(StageSeries):
             announce=lambda message: sys.stderr.write(message + "\n"),
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
-        return fit(self, self._need_compiled("fit"), train, spans, validation_data=validation_data, options=options)
+        compiled = self._need_compiled("fit")
+        held_out = None if validation_data is None else as_source(validation_data)
+        return fit(self, compiled, as_source(train), spans, validation_data=held_out, options=options)
 
     def evaluate(
         self,
-        data: ImageSource,
+        data: ImageSource | SourceHolder,
         *,
         strategy: str = "auto",
         cache: FeatureCache | None = None,
@@ -160,12 +162,12 @@ class Stack(StageSeries):
             A list with the loss and the metrics in the order of `compile`, or a dictionary.
         """
         compiled = self._need_compiled("evaluate")
-        answers = evaluate(self, compiled, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        answers = evaluate(self, compiled, as_source(data), strategy=strategy, cache=cache, show_progress=verbose != 0)
         return answers if return_dict else list(answers.values())
 
     def predict(
         self,
-        data: ImageSource,
+        data: ImageSource | SourceHolder,
         *,
         strategy: str = "joint",
         cache: FeatureCache | None = None,
@@ -179,7 +181,7 @@ class Stack(StageSeries):
             cache: where features are kept.
             verbose: 0 is silent.
         """
-        return predict(self, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        return predict(self, as_source(data), strategy=strategy, cache=cache, show_progress=verbose != 0)
 
     def _need_compiled(self, method: str) -> Compiled:
         if self._compiled is None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from blake3 import blake3
@@ -274,6 +274,28 @@ class ImageSource:
         """
         view = view_of_epoch(epoch, views)
         return iterate(self, view, epoch=epoch, shuffle=shuffle)
+
+
+class SourceHolder(Protocol):
+    """What is no source but has one: an iterator of `ImageDataGenerator`."""
+
+    @property
+    def source(self) -> ImageSource:
+        """The images as a source."""
+
+
+def as_source(images: ImageSource | SourceHolder) -> ImageSource:
+    """The source itself, or the one that is held.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    source = images if isinstance(images, ImageSource) else getattr(images, "source", None)
+    if not isinstance(source, ImageSource):
+        raise ArgumentError(
+            f"A Stack takes images as an ImageFolder, or from ImageDataGenerator; got {type(images).__name__}."
+        )
+    return source
 
 
 def view_of_epoch(epoch: int, views: int | None) -> int:
