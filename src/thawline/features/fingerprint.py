@@ -10,31 +10,22 @@ import json
 import os
 import platform
 from importlib.metadata import version
-from types import CodeType, FunctionType
 from typing import Any
 
-import numpy as np
 from blake3 import blake3
 
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
+from thawline.source_code import describe_value, digest_arrays, is_foreign, source_of
 from thawline.stack.cut import Cut
 
 # Entries of a layer's configuration that change between runs without changing its answers.
 _UNIMPORTANT = ("name", "trainable", "build_config", "registered_name")
 
-# Packages whose code is known by their version, which the numeric profile has.
-_KNOWN_PACKAGES = ("keras", "tensorflow", "jax", "torch", "builtins", "abc", "typing")
-
 
 def digest_weights(weights: list[Any]) -> str:
     """BLAKE3 over the values of Keras variables in their order, as 64 hexadecimal digits."""
-    digest = blake3()
-    for weight in weights:
-        values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
-        digest.update(f"{values.dtype}{values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
+    return digest_arrays([keras.ops.convert_to_numpy(weight) for weight in weights])
 
 
 def describe_prefix(cut: Cut) -> dict[str, Any]:
@@ -107,10 +98,10 @@ def _describe_layer(layer: Any) -> Any:
     """Class and configuration of a layer, with the source code of what Keras does not bring."""
     kind = type(layer)
     config = layer.get_config() if hasattr(layer, "get_config") else vars(layer)
-    sources = [_source(base) for base in kind.__mro__ if _is_foreign(base)]
+    sources = [source_of(base) for base in kind.__mro__ if is_foreign(base)]
     # A Lambda or an activation is configured by the name of its function only.
-    functions = [value for value in vars(layer).values() if inspect.isfunction(value) and _is_foreign(value)]
-    sources += [[_source(function), _describe_value(function)] for function in functions]
+    functions = [value for value in vars(layer).values() if inspect.isfunction(value) and is_foreign(value)]
+    sources += [[source_of(function), describe_value(function)] for function in functions]
     return [kind.__module__, kind.__qualname__, _without_names(config), sources]
 
 
@@ -124,35 +115,6 @@ def _describe_arguments(node: Any, positions: dict[int, int]) -> Any:
         return {"array": digest_weights([leaf])} if hasattr(leaf, "shape") else repr(leaf)
 
     return keras.tree.map_structure(describe, node.arguments)
-
-
-def _is_foreign(thing: Any) -> bool:
-    """Whether a class or function is code whose version nobody notes."""
-    return (thing.__module__ or "").split(".")[0] not in _KNOWN_PACKAGES
-
-
-def _source(thing: Any) -> Any:
-    """The source code of a class or function; its bytecode where no source is kept, as for classes of a notebook."""
-    try:
-        return inspect.getsource(thing)
-    except (OSError, TypeError):
-        members = {"": thing} if isinstance(thing, FunctionType) else vars(thing)
-        return {name: _describe_value(value) for name, value in members.items()}
-
-
-def _describe_value(value: Any) -> Any:
-    """A constant by its value; a function by its instructions and what they hold on to, without files and lines."""
-    if isinstance(value, CodeType):
-        return [value.co_code.hex(), list(value.co_names), [_describe_value(constant) for constant in value.co_consts]]
-    function = getattr(value, "fget", None) or getattr(value, "__func__", value)
-    if isinstance(function, FunctionType):
-        held = [*(function.__defaults__ or ()), *inspect.getclosurevars(function).nonlocals.values()]
-        # Functions among them by their instructions only: one may hold itself.
-        constants = [_describe_value(getattr(constant, "__code__", constant)) for constant in held]
-        return [_describe_value(function.__code__), constants]
-    if isinstance(value, np.ndarray):
-        return digest_weights([value])
-    return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__name__
 
 
 def _without_names(config: Any) -> Any:

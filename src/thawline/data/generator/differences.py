@@ -26,7 +26,7 @@ CHANGES = {
     "zoom_range": "zooms about the centre; Keras zooms pictures that are not square about another point",
     "brightness_range": "multiplies and clips to 0..255; Keras makes fractions black and stretches other values",
     "channel_shift_range": "clips to 0..255; Keras clips to each image's own smallest and largest value",
-    "interpolation_order": "0 is nearest, 1 linear; above, results are clipped to 0..255, which Keras does not",
+    "interpolation_order": "is 0 (nearest), 1 (linear) or 3 (cubic), clipped to 0..255; Keras has splines, not clipped",
     "validation_split": (
         "splits by content with equal shares of every class and never augments validation; Keras takes the first files "
         "and augments them"

@@ -96,7 +96,7 @@ class ImageDataGenerator:
         legacy: whether pixels, draws and lists of files are those of Keras.
 
     Raises:
-        ArgumentError: a value that cannot work, or an argument that is not supported yet.
+        ArgumentError: a value that cannot work.
 
     Example:
         >>> generator = ImageDataGenerator(horizontal_flip=True, rescale=1 / 255)
@@ -150,12 +150,8 @@ class ImageDataGenerator:
     def _settle(self, given: dict[str, Any]) -> None:
         """Takes the arguments in their own meaning, and says where that is not Keras'."""
         check_changes(given)
-        known = {item.name for item in fields(Augmentation)}
         defaults = {name: parameter.default for name, parameter in signature(ImageDataGenerator).parameters.items()}
         used = {name: given[name] for name in _AUGMENTS if not is_equal(given[name], defaults[name])}
-        for name in used:
-            if name not in known:
-                raise ArgumentError(f"{name} is not supported yet. Leave it out, or use legacy=True for Keras' pixels.")
         augmentation = Augmentation(**used)
         self._augmentation = None if augmentation.is_identity else augmentation
         # The geometry is the augmentation's; these steps follow it.
@@ -366,7 +362,7 @@ class ImageDataGenerator:
             start = self._random.randint(2**31) if seed is None else seed
             numbers = self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1]))
         drawn = asdict(numbers)
-        answer = {name: drawn.get(own) for name, own in _KERAS_NAMES.items()}
+        answer = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
         if not self._keras.channel_shift_range:
             answer["channel_shift_intensity"] = None
         if self._keras.brightness_range is None:
@@ -392,7 +388,7 @@ class ImageDataGenerator:
             if value is not None:
                 numbers[_KERAS_NAMES[name]] = value
         pixels, scale = as_pixels(channels_last(x, self.data_format))
-        moved = (self._augmentation or Augmentation()).apply(np.ascontiguousarray(pixels), Draw(**numbers))
+        moved = (self._augmentation or Augmentation()).transform(np.ascontiguousarray(pixels), Draw(**numbers))
         values = moved.astype(np.float32) * np.float32(scale)
         return values.transpose(2, 0, 1) if self.data_format == "channels_first" else values
 

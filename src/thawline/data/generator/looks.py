@@ -196,7 +196,7 @@ class OwnLooks:
 def apply_to(augmentation: Augmentation, pixels: np.ndarray, seed: int, image: bytes, view: int) -> np.ndarray:
     """One view of an image, uint8 in and out."""
     numbers: Draw = augmentation.draw(seed, image, view, image_size=pixels.shape[:2])
-    return augmentation.apply(pixels, numbers)
+    return augmentation.transform(pixels, numbers)
 
 
 def keras_loading(target_size: tuple[int, int], color_mode: str, interpolation: str, keep: bool) -> dict[str, Any]:

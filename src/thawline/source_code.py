@@ -1,0 +1,88 @@
+"""What functions and classes do, described so that two that differ are told apart.
+
+A name says nothing about code that a user may change tomorrow. Here code is described by its source, or by its
+bytecode where no source is kept; a fingerprint takes the description in. Functions that it calls by a global name
+are not followed.
+"""
+
+import functools
+import inspect
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+# Packages whose code is known by their version, which the numeric profile has.
+_KNOWN_PACKAGES = ("keras", "tensorflow", "jax", "torch", "builtins", "abc", "typing")
+
+
+def is_foreign(thing: Any) -> bool:
+    """Whether a class or function is code whose version nobody notes."""
+    return (thing.__module__ or "").split(".")[0] not in _KNOWN_PACKAGES
+
+
+def source_of(thing: Any) -> Any:
+    """The source code of a class or function; its bytecode where no source is kept, as for classes of a notebook."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):
+        members = {"": thing} if isinstance(thing, FunctionType) else vars(thing)
+        return {name: describe_value(value) for name, value in members.items()}
+
+
+def describe_value(value: Any) -> Any:
+    """A constant by its value; a function by its instructions and what they hold on to, without files and lines."""
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), list(value.co_names), [describe_value(constant) for constant in value.co_consts]]
+    function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+    if isinstance(function, FunctionType):
+        held = [*(function.__defaults__ or ()), *inspect.getclosurevars(function).nonlocals.values()]
+        # Functions among them by their instructions only: one may hold itself.
+        constants = [describe_value(getattr(constant, "__code__", constant)) for constant in held]
+        return [describe_value(function.__code__), constants]
+    if isinstance(value, np.ndarray):
+        return digest_arrays([value])
+    return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__name__
+
+
+def describe_callable(function: Any) -> Any:
+    """Anything that can be called, as plain values for JSON: by name and code, with what it holds on to.
+
+    Functions of Keras and its backends are described by their name alone: their version is noted elsewhere.
+
+    Example:
+        >>> halve, third = (lambda x: x / 2), (lambda x: x / 3)
+        >>> describe_callable(halve) == describe_callable(third)
+        False
+    """
+    if isinstance(function, functools.partial):
+        held = [describe_value(value) for value in (*function.args, *function.keywords.values())]
+        return ["partial", describe_callable(function.func), list(function.keywords), held]
+    if isinstance(function, MethodType):
+        return ["method", describe_callable(function.__func__), _describe_instance(function.__self__)]
+    if isinstance(function, FunctionType | type):
+        name = [function.__module__, function.__qualname__]
+        return [*name, source_of(function), describe_value(function)] if is_foreign(function) else name
+    # NumPy's functions and other compiled code have a name and nothing else.
+    if isinstance(function, BuiltinFunctionType | np.ufunc) or hasattr(function, "__name__"):
+        return repr(getattr(function, "__name__", function))
+    return _describe_instance(function)
+
+
+def digest_arrays(arrays: list[np.ndarray]) -> str:
+    """BLAKE3 over dtype, shape and values of arrays in their order, as 64 hexadecimal digits."""
+    digest = blake3()
+    for array in arrays:
+        values = np.ascontiguousarray(array)
+        digest.update(f"{values.dtype}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _describe_instance(value: Any) -> Any:
+    """An object by the source of its classes and the values of its attributes."""
+    kind = type(value)
+    sources = [source_of(each) for each in kind.__mro__ if is_foreign(each)]
+    attributes = {name: describe_value(held) for name, held in getattr(value, "__dict__", {}).items()}
+    return [kind.__module__, kind.__qualname__, sources, attributes]
