@@ -126,9 +126,11 @@ class Seen(keras.layers.Layer):
         return inputs
 
 
-def test_keras_trains_on_every_image_once_per_epoch_in_the_order_of_the_seed():
+@pytest.mark.parametrize("workers", [1, 3])
+def test_keras_trains_on_every_image_once_per_epoch_in_the_order_of_the_seed(workers):
     images = np.broadcast_to(np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1), (7, 4, 4, 3))
     train = tl.ImageDataGenerator().flow(images, np.arange(7) % 2, batch_size=3, seed=1)
+    train.workers = workers
     seen = Seen()
     model = keras.Sequential([keras.Input((4, 4, 3)), seen, keras.layers.Flatten(), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
