@@ -325,6 +325,28 @@ def test_subsets_share_nothing_whatever_their_seeds_and_validation_is_never_augm
     assert not np.array_equal(train[0][0], np.stack([np.asarray(Image.open(path)) for path in train.filepaths]))
 
 
+def test_equal_images_stay_on_one_side():
+    images = np.repeat(pictures(10), 3, axis=0)
+    generator = tl.ImageDataGenerator(validation_split=0.3)
+    train, val = (
+        answers_of(generator.flow(images, np.arange(30) // 3 / 2, subset=subset, shuffle=False))
+        for subset in ("training", "validation")
+    )
+    assert set(train).isdisjoint(val)
+    assert (len(train), len(val)) == (21, 9)
+
+
+@pytest.mark.parametrize(("answers", "held"), [(np.arange(20) % 2, [4, 4]), (np.arange(20), [1] * 8)])
+def test_whole_numbers_are_classes_when_they_repeat(answers, held):
+    val = tl.ImageDataGenerator(validation_split=0.4).flow(pictures(20), answers, subset="validation")
+    assert [count for count in np.bincount(val.labels) if count] == held
+
+
+def test_too_few_images_to_split_are_refused():
+    with pytest.raises(DataError, match=r"1 images are too few to split: every class needs two\. Add images"):
+        tl.ImageDataGenerator(validation_split=0.3).flow(pictures(1), subset="training")
+
+
 def test_a_subset_without_a_split_is_refused(folder):
     with pytest.raises(ArgumentError, match=r"subset='validation' needs ImageDataGenerator\(validation_split=...\)"):
         flow(folder, subset="validation")

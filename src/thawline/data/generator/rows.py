@@ -1,5 +1,6 @@
 """Rows: what a generator's iterator goes through, files or arrays with their answers under one index each."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -98,11 +99,12 @@ class Rows:
 def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tuple[np.ndarray, np.ndarray]:
     """The indices of a training and a validation side, in order, with the same share of every class.
 
-    Which side a row falls on depends on its content only, so that the iterators of both sides agree whatever their
-    seeds are. It is the split of `ImageSource.split` with seed 0.
+    Rows are ranked by a hash of their content, so that the iterators of both sides agree whatever their seeds are. Rows
+    of equal content stay together, on the side where the first of their classes puts them.
 
     Args:
-        rows: the rows; those of a class, or of a set of classes, are alike. Other answers are not looked at.
+        rows: the rows; those of a class, or of a set of classes, are alike; so are those with equal whole numbers or
+            text as raw answers, when each comes twice or more.
         digests: 32 bytes for each row.
         share: of the validation side, above 0 and below 1.
 
@@ -111,23 +113,27 @@ def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tupl
     """
     key = (0).to_bytes(8, "little")
     scores = [blake3(key + digest, derive_key_context="thawline split").digest() for digest in digests]
-    strata: dict[Any, list[int]] = {}
-    for index in range(len(rows)):
-        strata.setdefault(_stratum(rows, index), []).append(index)
-    held_out: set[int] = set()
+    strata: dict[Any, list[bytes]] = {}
+    for stratum, score in zip(_strata(rows), scores, strict=True):
+        strata.setdefault(stratum, []).append(score)
+    is_held_at: dict[bytes, bool] = {}
     for members in strata.values():
-        count = min(max(round(share * len(members)), 1), len(members) - 1)
-        held_out.update(sorted(members, key=scores.__getitem__)[:count])
-    if not held_out:
+        ranked = sorted(set(members) - is_held_at.keys())
+        count = min(max(round(share * len(ranked)), 1), len(ranked) - 1)
+        is_held_at |= {score: rank < count for rank, score in enumerate(ranked)}
+    is_held = np.array([is_held_at[score] for score in scores], bool)
+    if not is_held.any():
         raise DataError(f"{len(rows)} images are too few to split: every class needs two. Add images.")
-    everything = np.arange(len(rows))
-    is_held = np.isin(everything, list(held_out))
-    return everything[~is_held], everything[is_held]
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
-def _stratum(rows: Rows, index: int) -> Any:
-    """What rows must have in common to be alike."""
-    label = rows.labels[index] if rows.class_mode in CLASS_MODES else 0
-    if rows.class_mode == "raw" and np.ndim(rows.labels) and np.asarray(rows.labels).dtype.kind in "biuU":
-        label = np.asarray(rows.labels[index]).tobytes()
-    return tuple(sorted(label)) if isinstance(label, list) else label
+def _strata(rows: Rows) -> list[Any]:
+    """What each row must have in common with others to be alike."""
+    if rows.class_mode in CLASS_MODES:
+        return [tuple(sorted(label)) if isinstance(label, list) else label for label in rows.labels]
+    if rows.class_mode == "raw" and np.asarray(rows.labels).dtype.kind in "biuU":
+        answers = [np.asarray(answer).tobytes() for answer in rows.labels]
+        # An answer that comes once is a measurement, not a class.
+        if min(Counter(answers).values(), default=0) > 1:
+            return answers
+    return [0] * len(rows)
