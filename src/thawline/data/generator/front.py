@@ -260,6 +260,10 @@ class ImageDataGenerator:
         if follow_links and "follow_links" not in signature(ImageFolder).parameters:
             raise ArgumentError("follow_links=True is not supported yet. Leave it out, or use legacy=True.")
         options: dict[str, Any] = {"follow_links": True} if follow_links else {}
+        # A Stack must see the pixels that the iterator shows, or be refused.
+        is_same = not keep_aspect_ratio or "resize" in signature(ImageFolder).parameters
+        if keep_aspect_ratio and is_same:
+            options["resize"] = "crop"
         mode: Any = {"input": "none", None: "none"}.get(class_mode, class_mode)
         folder = ImageFolder(
             directory,
@@ -272,7 +276,8 @@ class ImageDataGenerator:
             **options,
         )
         rows = folder_rows(folder, class_mode)
-        looks = OwnLooks(rows, self._augmentation, check_fitted(self._steps), decoding, copies=copies, folder=folder)
+        looks = OwnLooks(rows, self._augmentation, check_fitted(self._steps), decoding, copies=copies)
+        looks = replace(looks, folder=folder if is_same else None)
         return self._own(looks, subset, batch_size, shuffle, seed)
 
     def flow_from_dataframe(
