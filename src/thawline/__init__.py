@@ -19,6 +19,7 @@ _HOMES = {
     "Backbone": "thawline.stack.backbones",
     "FeatureCache": "thawline.features.cache",
     "ImageArrays": "thawline.data.sources.arrays",
+    "ImageDataGenerator": "thawline.data.generator.front",
     "ImageFiles": "thawline.data.sources.files",
     "ImageFolder": "thawline.data.sources.folder",
     "ImageFrame": "thawline.data.sources.frame",
@@ -37,6 +38,7 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from thawline import errors as errors
     from thawline.data.augment import Augmentation as Augmentation
+    from thawline.data.generator.front import ImageDataGenerator as ImageDataGenerator
     from thawline.data.sources.arrays import ImageArrays as ImageArrays
     from thawline.data.sources.files import ImageFiles as ImageFiles
     from thawline.data.sources.folder import ImageFolder as ImageFolder

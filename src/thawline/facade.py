@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
+from thawline.data.sources.holder import SourceHolder, as_source
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
@@ -78,9 +79,9 @@ class Stack(StageSeries):
 
     def fit(
         self,
-        train: ImageSource,
+        train: ImageSource | SourceHolder,
         *,
-        validation_data: ImageSource | None = None,
+        validation_data: ImageSource | SourceHolder | None = None,
         epochs: int | None = None,
         phases: Sequence[Phase] = (),
         strategy: str = "auto",
@@ -98,7 +99,7 @@ class Stack(StageSeries):
         the same losses, metrics and weights.
 
         Args:
-            train: the images to learn from.
+            train: the images to learn from: a source, or what `ImageDataGenerator.flow_from_directory` gives.
             validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each.
@@ -136,14 +137,13 @@ class Stack(StageSeries):
             announce=lambda message: sys.stderr.write(message + "\n"),
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
-        check_source(train, "fit")
-        if validation_data is not None:
-            check_source(validation_data, "validation_data")
-        return fit(self, self._need_compiled("fit"), train, spans, validation_data=validation_data, options=options)
+        compiled = self._need_compiled("fit")
+        held_out = None if validation_data is None else as_source(validation_data, "validation_data")
+        return fit(self, compiled, as_source(train, "fit"), spans, validation_data=held_out, options=options)
 
     def evaluate(
         self,
-        data: ImageSource,
+        data: ImageSource | SourceHolder,
         *,
         strategy: str = "auto",
         cache: FeatureCache | None = None,
@@ -162,14 +162,13 @@ class Stack(StageSeries):
         Returns:
             A list with the loss and the metrics in the order of `compile`, or a dictionary.
         """
-        check_source(data, "evaluate")
-        compiled = self._need_compiled("evaluate")
-        answers = evaluate(self, compiled, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        compiled, images = self._need_compiled("evaluate"), as_source(data, "evaluate")
+        answers = evaluate(self, compiled, images, strategy=strategy, cache=cache, show_progress=verbose != 0)
         return answers if return_dict else list(answers.values())
 
     def predict(
         self,
-        data: ImageSource,
+        data: ImageSource | SourceHolder,
         *,
         strategy: str = "joint",
         cache: FeatureCache | None = None,
@@ -183,22 +182,13 @@ class Stack(StageSeries):
             cache: where features are kept.
             verbose: 0 is silent.
         """
-        check_source(data, "predict")
-        return predict(self, data, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        images = as_source(data, "predict")
+        return predict(self, images, strategy=strategy, cache=cache, show_progress=verbose != 0)
 
     def _need_compiled(self, method: str) -> Compiled:
         if self._compiled is None:
             raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
         return self._compiled
-
-
-def check_source(data: Any, place: str) -> None:
-    """Raises ArgumentError when what was given is no source of images."""
-    if not isinstance(data, ImageSource):
-        raise ArgumentError(
-            f"{place} takes images from thawline, like tl.ImageFolder('flowers'); got {type(data).__name__}. "
-            "For other data use stack.model, which is a Keras model."
-        )
 
 
 def load(path: str | os.PathLike[str]) -> Stack:

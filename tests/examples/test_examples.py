@@ -24,6 +24,12 @@ def test_three_ways_agree(monkeypatch, capsys):
         assert f"\n{way}" in f"\n{out}"
 
 
+@pytest.mark.filterwarnings("ignore::thawline.data.generator.differences.ChangedMeaningWarning")
+def test_a_classic_script_for_the_image_data_generator_trains(monkeypatch, capsys):
+    run_script(monkeypatch, "examples/from_image_data_generator.py", "--limit", 10, "--epochs", 1)
+    assert "of 6 images after 1 epochs" in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")  # Keras' generator uses it
 def test_the_benchmark_of_strategies_writes_its_figures(monkeypatch, capsys, tmp_path):
     figures = tmp_path / "figures.json"

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from thawline.data.decode import ColorMode, Decoding, Interpolation
+from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import Labels
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, known_endings, skipped_note
@@ -18,7 +18,7 @@ class ImageFiles(ImageSource):
 
     Args:
         paths: files, and folders of which every image is taken, in sorted order.
-        image_size, batch_size, color_mode, interpolation: as in `ImageFolder`.
+        image_size, batch_size, color_mode, interpolation, resize, background: as in `ImageFolder`.
 
     Raises:
         ArgumentError: a single path instead of a list.
@@ -34,6 +34,8 @@ class ImageFiles(ImageSource):
         batch_size: int = 32,
         color_mode: ColorMode = "rgb",
         interpolation: Interpolation = "area",
+        resize: Resize = "stretch",
+        background: tuple[int, int, int] = (255, 255, 255),
     ) -> None:
         if isinstance(paths, str | os.PathLike):
             raise ArgumentError(f"paths is a list of files and folders; got {paths!r}. Write [{str(paths)!r}].")
@@ -48,7 +50,7 @@ class ImageFiles(ImageSource):
             raise DataError(f"No images ({known_endings()}) in {given or 'an empty list'}.{skipped_note(skipped)}")
         self.skipped = dict(skipped)
         super().__init__(
-            FilePictures(found, Decoding(image_size, color_mode, interpolation)),
+            FilePictures(found, Decoding(image_size, color_mode, interpolation, resize=resize, background=background)),
             Labels(),
             batch_size=batch_size,
             seed=0,

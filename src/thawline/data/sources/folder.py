@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation
+from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.masks import MaskPictures, Masks, find_masks
 from thawline.data.sources.pictures import FilePictures
@@ -39,7 +39,9 @@ class ImageFolder(ImageSource):
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         color_mode: "rgb" or "grayscale".
-        interpolation: "area", "bilinear" or "nearest".
+        interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos".
+        resize: "stretch", "crop" (the largest part of the right aspect) or "pad" (with the background).
+        background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
             0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
         classes: the class folders in the order of their numbers, instead of all in sorted order. They may lie deeper,
@@ -67,6 +69,8 @@ class ImageFolder(ImageSource):
         seed: int = 0,
         color_mode: ColorMode = "rgb",
         interpolation: Interpolation = "area",
+        resize: Resize = "stretch",
+        background: tuple[int, int, int] = (255, 255, 255),
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
         follow_links: bool = False,
@@ -99,7 +103,9 @@ class ImageFolder(ImageSource):
                 f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
                 "add one, give the folder above, or use label_mode='none'."
             )
-        pictures = FilePictures(paths, Decoding(image_size, color_mode, interpolation))
+        pictures = FilePictures(
+            paths, Decoding(image_size, color_mode, interpolation, resize=resize, background=background)
+        )
         numbers = np.array(labels, np.int32)
         wanted: Labels
         if masks is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.data.decode import ColorMode, Decoding, Interpolation
+from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
 from thawline.data.sources.masks import MaskPictures, Masks
 from thawline.data.sources.pictures import FilePictures
@@ -37,7 +37,9 @@ class ImageFrame(ImageSource):
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         color_mode: "rgb" or "grayscale".
-        interpolation: "area", "bilinear" or "nearest".
+        interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos".
+        resize: "stretch", "crop" (the largest part of the right aspect) or "pad" (with the background).
+        background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
         label_mode: "categorical" (one-hot float32), "sparse" (int32), "binary" (float32 0 or 1), "multi_label"
             (multi-hot float32), "regression" (float32 (n, k)), "input" (the image itself as it is shown, float32
             pixels / 255, for an autoencoder) or "none"; a dictionary for several outputs.
@@ -75,6 +77,8 @@ class ImageFrame(ImageSource):
         seed: int = 0,
         color_mode: ColorMode = "rgb",
         interpolation: Interpolation = "area",
+        resize: Resize = "stretch",
+        background: tuple[int, int, int] = (255, 255, 255),
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
         class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -85,7 +89,8 @@ class ImageFrame(ImageSource):
         if not names:
             raise DataError("The table has no rows.")
         pictures = FilePictures(
-            _existing_files(names, self.directory, path_column), Decoding(image_size, color_mode, interpolation)
+            _existing_files(names, self.directory, path_column),
+            Decoding(image_size, color_mode, interpolation, resize=resize, background=background),
         )
         reader = _LabelReader(self._columns, len(names), pictures.shape, label_separator)
         weights = None

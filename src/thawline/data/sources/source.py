@@ -8,6 +8,7 @@ import copy
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import Batch, iterate
 from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec
+from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
 from thawline.data.sources.pictures import Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
@@ -286,6 +288,31 @@ class ImageSource:
                 part.is_validation = True
             parts.append(part)
         return tuple(parts)
+
+    def cache_pixels(
+        self, mode: PixelMode = "auto", *, budget_bytes: int | None = None, path: str | os.PathLike[str] | None = None
+    ) -> Self:
+        """The same images, decoded and resized once: later epochs start from their pixels.
+
+        Split and augment as usual, before or after: what is kept are the pixels before augmentation.
+
+        Args:
+            mode: "ram" keeps what the budget allows in memory, "disk" keeps all in a folder for later runs as well,
+                "auto" takes the first of the two that all images fit, "off" keeps nothing.
+            budget_bytes: bytes of pixels in memory at most; by default a quarter of what is free.
+            path: the folder on disk; by default beside the feature cache.
+
+        Raises:
+            ArgumentError: the mode is not known, or the budget is no whole number from 0 up.
+            CacheError: the folder holds a cache of another version, or something else.
+
+        Example:
+            >>> images = ImageFolder("flowers").cache_pixels("ram", budget_bytes=2_000_000_000)  # doctest: +SKIP
+        """
+        changed = copy.copy(self)
+        folder = None if path is None else Path(path)
+        changed.pictures = cache_pictures(self.pictures, mode, budget_bytes=budget_bytes, path=folder)
+        return changed
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images with these indices, in this order."""

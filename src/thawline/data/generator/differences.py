@@ -1,0 +1,68 @@
+"""Where an argument means something else than in Keras' ImageDataGenerator, and who is told."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from thawline.errors import ArgumentError
+
+
+class ChangedMeaningWarning(UserWarning):
+    """An argument does what Keras documents, where Keras does something else.
+
+    It comes once per argument and process. To be left in peace:
+    `warnings.simplefilter("ignore", ChangedMeaningWarning)`.
+    """
+
+
+# What Keras 3.15.1 does with the argument, and what is done here.
+CHANGES = {
+    "width_shift_range": "moves pictures sideways; Keras moves them up and down",
+    "height_shift_range": "moves pictures up and down; Keras moves them sideways",
+    "rotation_range": "turns pictures about their centre; Keras turns those that are not square about another point",
+    "shear_range": "shears about the centre; Keras shears pictures that are not square about another point",
+    "zoom_range": "zooms about the centre; Keras zooms pictures that are not square about another point",
+    "brightness_range": "multiplies and clips to 0..255; Keras makes fractions black and stretches other values",
+    "channel_shift_range": "clips to 0..255; Keras clips to each image's own smallest and largest value",
+    "interpolation_order": "is 0 (nearest), 1 (linear) or 3 (cubic), clipped to 0..255; Keras has splines, not clipped",
+    "validation_split": (
+        "splits by content with equal shares of every class and never augments validation; Keras takes the first files "
+        "and augments them"
+    ),
+    "preprocessing_function": "is applied by fit() too; Keras' fit() leaves it out",
+}
+
+_told: set[str] = set()
+
+
+def check_changes(given: Mapping[str, Any]) -> None:
+    """Refuses arguments that Keras takes and that cannot be meant.
+
+    Raises:
+        ArgumentError: `rescale` beside `preprocessing_function`.
+    """
+    if given["rescale"] and given["preprocessing_function"] is not None:
+        raise ArgumentError(
+            "rescale and preprocessing_function together scale twice: the function gets pixels from 0 to 255, and what "
+            "it gives is multiplied once more. Leave rescale out, or scale inside the function."
+        )
+
+
+def tell_changes(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Warns of each argument that is used and means something else, once per process.
+
+    Args:
+        given: the arguments by name.
+        defaults: their defaults.
+    """
+    for name, change in CHANGES.items():
+        if name not in _told and not is_equal(given[name], defaults[name]):
+            _told.add(name)
+            warnings.warn(f"{name} {change}. legacy=True does as Keras.", ChangedMeaningWarning, stacklevel=4)
+
+
+def is_equal(value: Any, default: Any) -> bool:
+    """Whether an argument is at its default; lists and arrays compare as a whole."""
+    return bool(np.ndim(value) == np.ndim(default) and np.all(value == default))

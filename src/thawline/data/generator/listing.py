@@ -1,0 +1,239 @@
+"""Which images a generator goes through: a folder, a table or arrays -> rows.
+
+The functions named after Keras list what Keras' generator lists; the others list what should be listed.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thawline.data.generator.rows import CLASS_MODES, Rows
+from thawline.data.legacy import check_word
+from thawline.data.sources.folder import ImageFolder
+from thawline.errors import ArgumentError, DataError, FolderNotFoundError
+
+FOLDER_MODES = ("categorical", "binary", "sparse", "input", None)
+TABLE_MODES = ("binary", "categorical", "input", "multi_output", "raw", "sparse", None)
+SUBSETS = ("training", "validation")
+
+# Compared without the dot, as in Keras: "notjpg" counts.
+_KERAS_ENDINGS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+
+
+def keras_folder_rows(
+    directory: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None,
+    class_mode: str | None,
+    follow_links: bool,
+    part: tuple[float, float] | None,
+) -> Rows:
+    """The files of a folder in Keras' order: hidden and empty class folders count, endings are read without the dot.
+
+    Args:
+        directory: the folder with the class folders.
+        classes: the class folders, or None for all in sorted order.
+        class_mode: what the answers are.
+        follow_links: whether folders that are symbolic links are entered.
+        part: the fractions of each class's files between which they are taken, or None for all.
+
+    Raises:
+        FolderNotFoundError: there is no such folder.
+    """
+    root = _existing(directory)
+    names = list(classes or sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
+    filenames: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(names):
+        found = [
+            os.path.relpath(os.path.join(parent, file), root)  # noqa: PTH118  # as strings, which users compare
+            for parent, _, files in sorted(os.walk(root / name, followlinks=follow_links), key=lambda step: step[0])
+            for file in sorted(files)
+            if file.lower().endswith(_KERAS_ENDINGS)
+        ]
+        if part is not None:
+            found = found[int(part[0] * len(found)) : int(part[1] * len(found))]
+        filenames += found
+        labels += [label] * len(found)
+    return Rows(
+        class_mode,
+        np.array(labels, np.int32),
+        {name: number for number, name in enumerate(names)},
+        tuple(filenames),
+        tuple(str(root / name) for name in filenames),
+    )
+
+
+def folder_rows(source: ImageFolder, class_mode: str | None) -> Rows:
+    """The images of a source, in its order."""
+    names = tuple(str(Path(path).relative_to(source.directory)) for path in source.paths)
+    return Rows(class_mode, source.labels, dict(source.class_indices), names, tuple(map(str, source.paths)))
+
+
+def table_rows(
+    table: Any,
+    directory: str | os.PathLike[str] | None,
+    *,
+    x_col: str,
+    y_col: str | Sequence[str],
+    weight_col: str | None,
+    classes: Sequence[str] | None,
+    class_mode: str | None,
+    validate_filenames: bool,
+) -> Rows:
+    """The rows of a pandas DataFrame whose files are there and whose classes are wanted.
+
+    Args:
+        table: the DataFrame; it is not changed.
+        directory: what relative names are relative to.
+        x_col, y_col, weight_col: the columns of file names, answers and weights.
+        classes: the classes in the order of their numbers; rows of others are left out. None: all, sorted.
+        class_mode: what the answers are.
+        validate_filenames: whether files that are not there are left out, with a warning.
+
+    Raises:
+        ArgumentError: a column that is not there, or a class mode that is not known.
+        DataError: a cell is not what its column should hold.
+    """
+    _check_columns(table, x_col, y_col, weight_col, class_mode)
+    filenames = list(table[x_col])
+    paths = [os.path.join(directory or "", name) for name in filenames]  # noqa: PTH118  # as strings, as in Keras
+    kept = list(range(len(paths)))
+    if validate_filenames:
+        kept = [
+            index for index in kept if paths[index].lower().endswith(_KERAS_ENDINGS) and Path(paths[index]).is_file()
+        ]
+        if len(kept) < len(paths):
+            missing = next(path for index, path in enumerate(paths) if index not in set(kept))
+            warnings.warn(
+                f"{len(paths) - len(kept)} of {len(paths)} files in column {x_col!r} are not there or no images and "
+                f"are left out, first {missing!r}.",
+                stacklevel=4,
+            )
+    labels: Any = None
+    indices: dict[str, int] = {}
+    if class_mode in CLASS_MODES:
+        kept, labels, indices = _class_numbers(list(table[y_col]), kept, classes, class_mode, y_col)
+    elif class_mode == "raw":
+        labels = table[y_col].to_numpy()[kept]
+    elif class_mode == "multi_output":
+        labels = [np.array(table[column].tolist())[kept] for column in y_col]
+    return Rows(
+        class_mode,
+        labels,
+        indices,
+        tuple(filenames[index] for index in kept),
+        tuple(paths[index] for index in kept),
+        weights=None if weight_col is None else table[weight_col].to_numpy()[kept],
+    )
+
+
+def array_rows(x: Any, y: Any, sample_weight: Any, dtype: str | None) -> Rows:
+    """Rows of arrays, with more inputs where x is (images, other inputs).
+
+    Args:
+        x: (n, height, width, channels), or a pair of it and an array or a list of arrays with n rows.
+        y: n answers, or None.
+        sample_weight: n numbers, or None.
+        dtype: what images are brought to; None leaves them as they are.
+
+    Raises:
+        DataError: the arrays differ in length, or images have not four axes.
+    """
+    others: list[Any] = []
+    if isinstance(x, tuple | list):
+        others = list(x[1]) if isinstance(x[1], list) else [x[1]]
+        x = x[0]
+    images = np.asarray(x, dtype=dtype)
+    if images.ndim != 4:
+        raise DataError(f"Images are one array with four axes, (n, height, width, channels); got {images.shape}.")
+    extras = tuple(map(np.asarray, others))
+    labels, weights = (None if given is None else np.asarray(given) for given in (y, sample_weight))
+    named = [("y", labels), ("sample_weight", weights), *(("x[1]", extra) for extra in extras)]
+    for name, given in named:
+        if given is not None and len(given) != len(images):
+            raise DataError(f"x has {len(images)} images, but {name} has {len(given)} rows. Give one for each image.")
+    return Rows("raw" if y is not None else None, labels, images=images, extras=extras, weights=weights)
+
+
+def keras_part(rows: Rows, part: tuple[float, float] | None) -> Rows:
+    """The rows between two fractions of all, as Keras takes them from tables and arrays."""
+    if part is None:
+        return rows
+    return rows.select(np.arange(int(part[0] * len(rows)), int(part[1] * len(rows))))
+
+
+def fractions(subset: str | None, validation_split: float) -> tuple[float, float] | None:
+    """Between which fractions of the files Keras finds a subset: validation is the first part.
+
+    Example:
+        >>> fractions("training", 0.25), fractions(None, 0.25)
+        ((0.25, 1.0), None)
+    """
+    check_word("subset", subset, (*SUBSETS, None))
+    return {None: None, "validation": (0.0, validation_split), "training": (validation_split, 1.0)}[subset]
+
+
+def check_same_answers(answers: np.ndarray | None, share: float) -> None:
+    """Refuses subsets of which one has answers that the other lacks, as Keras does."""
+    if answers is None:
+        return
+    first = int(len(answers) * share)
+    if not np.array_equal(np.unique(answers[:first]), np.unique(answers[first:])):
+        raise DataError(
+            "The first images, which Keras takes for validation, have other classes than the rest. Shuffle the arrays, "
+            "or pass ignore_class_split=True."
+        )
+
+
+def _existing(directory: str | os.PathLike[str]) -> Path:
+    root = Path(directory)
+    if not root.is_dir():
+        raise FolderNotFoundError(f"The folder of images {str(root)!r} does not exist. Check the path.")
+    return root
+
+
+def _check_columns(
+    table: Any, x_col: str, y_col: str | Sequence[str], weight_col: str | None, class_mode: str | None
+) -> None:
+    check_word("class_mode", class_mode, TABLE_MODES)
+    if class_mode == "multi_output" and isinstance(y_col, str):
+        raise ArgumentError(f"class_mode='multi_output' takes a list of columns as y_col; got {y_col!r}.")
+    needed = [x_col, *([] if weight_col is None else [weight_col])]
+    if class_mode not in ("input", None):
+        needed += [y_col] if isinstance(y_col, str) else list(y_col)
+    for column in needed:
+        if column not in table.columns:
+            raise ArgumentError(f"The table has no column {column!r}; it has {', '.join(map(repr, table.columns))}.")
+    odd = [name for name in table[x_col] if not isinstance(name, str)]
+    if odd:
+        raise DataError(f"Column {x_col!r} holds file names, but {odd[0]!r} is none. Correct it or leave the row out.")
+    if weight_col is not None and table[weight_col].to_numpy().dtype.kind not in "biuf":
+        raise DataError(f"Column {weight_col!r} holds weights, which are numbers; it has other values.")
+
+
+def _class_numbers(
+    cells: list[Any], kept: list[int], classes: Sequence[str] | None, class_mode: str, y_col: Any
+) -> tuple[list[int], list[Any], dict[str, int]]:
+    """The rows that show a wanted class, the numbers of their classes, and the number of each class."""
+    kinds: tuple[type, ...] = (str, list, tuple) if class_mode == "categorical" else (str,)
+    for cell in cells:
+        if not isinstance(cell, kinds):
+            raise DataError(
+                f"Column {y_col!r} holds {cell!r}; class_mode={class_mode!r} takes "
+                f"{'text or lists of text' if len(kinds) > 1 else 'text'}. Convert it, like "
+                f"table[{y_col!r}].astype(str), or use class_mode='raw'."
+            )
+    lists = {index: [cells[index]] if isinstance(cells[index], str) else list(cells[index]) for index in kept}
+    names = list(dict.fromkeys(classes)) if classes else sorted({name for row in lists.values() for name in row})
+    if class_mode == "binary" and len(names) != 2:
+        raise DataError(f"class_mode='binary' needs two classes; there are {len(names)} ({', '.join(names)}).")
+    indices = {name: number for number, name in enumerate(names)}
+    numbers = {index: [indices[name] for name in row if name in indices] for index, row in lists.items()}
+    wanted = [index for index in kept if numbers[index] or not lists[index]]
+    labels = [numbers[index][0] if isinstance(cells[index], str) else numbers[index] for index in wanted]
+    return wanted, labels, indices

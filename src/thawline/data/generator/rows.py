@@ -1,0 +1,139 @@
+"""Rows: what a generator's iterator goes through, files or arrays with their answers under one index each."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from blake3 import blake3
+
+from thawline.errors import DataError
+
+# A batch as Keras takes it: images, (images, targets) or (images, targets, weights).
+KerasBatch = Any
+
+# The class modes in which every row has a class, or several.
+CLASS_MODES = ("categorical", "binary", "sparse")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Images with what belongs to them.
+
+    Attributes:
+        class_mode: "categorical", "binary", "sparse", "input", "raw", "multi_output" or None, as in Keras.
+        labels: what is known of each row. Class numbers, or lists of them, in the class modes; an array of n answers
+            for "raw"; a list of such arrays for "multi_output"; None otherwise.
+        class_indices: the number of each class by its name.
+        filenames: each file as it is listed; empty for arrays.
+        filepaths: each file as it is opened.
+        images: (n, height, width, channels), or channels first; None for files.
+        extras: more inputs of the model, n rows each.
+        weights: float (n,), how much each row counts, or None.
+    """
+
+    class_mode: str | None
+    labels: Any = None
+    class_indices: dict[str, int] = field(default_factory=dict)
+    filenames: tuple[str, ...] = ()
+    filepaths: tuple[str, ...] = ()
+    images: np.ndarray | None = None
+    extras: tuple[np.ndarray, ...] = ()
+    weights: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.filepaths) if self.images is None else len(self.images)
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> Self:
+        """The rows with these indices, in this order."""
+        chosen = np.asarray(indices, np.int64)
+        labels: Any
+        if self.class_mode == "multi_output":
+            labels = [output[chosen] for output in self.labels]
+        elif isinstance(self.labels, list):
+            labels = [self.labels[index] for index in chosen]
+        else:
+            labels = None if self.labels is None else self.labels[chosen]
+        return replace(
+            self,
+            labels=labels,
+            filenames=tuple(self.filenames[index] for index in chosen) if self.filenames else (),
+            filepaths=tuple(self.filepaths[index] for index in chosen) if self.filepaths else (),
+            images=None if self.images is None else self.images[chosen],
+            extras=tuple(extra[chosen] for extra in self.extras),
+            weights=None if self.weights is None else self.weights[chosen],
+        )
+
+    def batch(self, indices: np.ndarray, images: np.ndarray, dtype: str) -> KerasBatch:
+        """Images with the answers and weights of these rows, as `keras.Model.fit` takes them.
+
+        Args:
+            indices: int64 (n,), the rows.
+            images: their pixels.
+            dtype: of one-hot answers and class numbers.
+        """
+        inputs = (images, *(extra[indices] for extra in self.extras)) if self.extras else images
+        makers: dict[str | None, Callable[[], Any]] = {
+            "input": images.copy,
+            "categorical": lambda: self._one_hot(indices, dtype),
+            "binary": lambda: np.asarray(self.labels)[indices].astype(dtype),
+            "sparse": lambda: np.asarray(self.labels)[indices].astype(dtype),
+            "raw": lambda: self.labels[indices],
+            # A tuple: Keras takes a list for one answer with an axis more.
+            "multi_output": lambda: tuple(output[indices] for output in self.labels),
+        }
+        if self.class_mode is None:
+            return (inputs,) if self.extras else inputs
+        targets = makers[self.class_mode]()
+        return (inputs, targets) if self.weights is None else (inputs, targets, self.weights[indices])
+
+    def _one_hot(self, indices: np.ndarray, dtype: str) -> np.ndarray:
+        """Ones for the classes of each row, which may have several: (n, classes)."""
+        hot = np.zeros((len(indices), len(self.class_indices)), dtype)
+        for row, index in enumerate(indices):
+            hot[row, self.labels[index]] = 1
+        return hot
+
+
+def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of a training and a validation side, in order, with the same share of every class.
+
+    Rows are ranked by a hash of their content, so that the iterators of both sides agree whatever their seeds are. Rows
+    of equal content stay together, on the side where the first of their classes puts them.
+
+    Args:
+        rows: the rows; those of a class, or of a set of classes, are alike; so are those with equal whole numbers or
+            text as raw answers, when each comes twice or more.
+        digests: 32 bytes for each row.
+        share: of the validation side, above 0 and below 1.
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    key = (0).to_bytes(8, "little")
+    scores = [blake3(key + digest, derive_key_context="thawline split").digest() for digest in digests]
+    strata: dict[Any, list[bytes]] = {}
+    for stratum, score in zip(_strata(rows), scores, strict=True):
+        strata.setdefault(stratum, []).append(score)
+    is_held_at: dict[bytes, bool] = {}
+    for members in strata.values():
+        ranked = sorted(set(members) - is_held_at.keys())
+        count = min(max(round(share * len(ranked)), 1), len(ranked) - 1)
+        is_held_at |= {score: rank < count for rank, score in enumerate(ranked)}
+    is_held = np.array([is_held_at[score] for score in scores], bool)
+    if not is_held.any():
+        raise DataError(f"{len(rows)} images are too few to split: every class needs two. Add images.")
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+
+
+def _strata(rows: Rows) -> list[Any]:
+    """What each row must have in common with others to be alike."""
+    if rows.class_mode in CLASS_MODES:
+        return [tuple(sorted(label)) if isinstance(label, list) else label for label in rows.labels]
+    if rows.class_mode == "raw" and np.asarray(rows.labels).dtype.kind in "biuU":
+        answers = [np.asarray(answer).tobytes() for answer in rows.labels]
+        # An answer that comes once is a measurement, not a class.
+        if min(Counter(answers).values(), default=0) > 1:
+            return answers
+    return [0] * len(rows)

@@ -1,0 +1,503 @@
+"""ImageDataGenerator in its own meaning: arguments, epochs, subsets, answers, and what Keras' fit sees."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import thawline as tl
+from thawline.backend import keras
+from thawline.data.generator import differences
+from thawline.data.generator.differences import CHANGES, ChangedMeaningWarning
+from thawline.errors import ArgumentError, DataError, FolderNotFoundError, UnreadableImageError
+
+# Its own test looks at it; elsewhere it would come by chance, once per process.
+pytestmark = pytest.mark.filterwarnings("ignore::thawline.data.generator.differences.ChangedMeaningWarning")
+
+
+def pictures(count=7, shape=(6, 8, 3), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape)).astype(np.uint8)
+
+
+def answers_of(batches):
+    return np.concatenate([batch[1] for batch in batches]).tolist()
+
+
+@pytest.fixture
+def folder(image_folder):
+    return image_folder(2, count=5)
+
+
+def flow(folder, arguments=(), **options):
+    return tl.ImageDataGenerator(**dict(arguments)).flow_from_directory(
+        folder, **{"target_size": (8, 8), "batch_size": 4, "seed": 3, **options}
+    )
+
+
+# -- epochs --------------------------------------------------------------------------------------------------
+
+
+def test_every_image_comes_once_per_epoch_in_an_order_of_the_seed():
+    images, numbers = pictures(7), np.arange(7)
+    batches = tl.ImageDataGenerator().flow(images, numbers, batch_size=3, seed=1)
+    assert len(batches) == batches.num_batches == 3
+    orders = [answers_of(batches) for _ in range(3)]
+    assert [sorted(order) for order in orders] == [list(range(7))] * 3
+    assert orders[0] != orders[1] != orders[2]
+    again = tl.ImageDataGenerator().flow(images, numbers, batch_size=3, seed=1)
+    assert [answers_of(again) for _ in range(3)] == orders
+    other = tl.ImageDataGenerator().flow(images, numbers, batch_size=3, seed=2)
+    assert answers_of(other) != orders[0]
+
+
+def test_without_shuffle_the_order_stays():
+    batches = tl.ImageDataGenerator().flow(pictures(5), np.arange(5), batch_size=2, shuffle=False)
+    assert [answers_of(batches) for _ in range(2)] == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_next_goes_from_epoch_to_epoch_like_for():
+    def batches():
+        return tl.ImageDataGenerator().flow(pictures(5), np.arange(5), batch_size=2, seed=1)
+
+    stepped, looped = batches(), batches()
+    assert [next(stepped)[1].tolist() for _ in range(6)] == [batch[1].tolist() for _ in range(2) for batch in looped]
+
+
+def test_reset_makes_next_begin_again():
+    batches = tl.ImageDataGenerator().flow(pictures(5), np.arange(5), batch_size=2, seed=1)
+    first = next(batches)[1].tolist()
+    batches.reset()
+    assert next(batches)[1].tolist() == first
+
+
+def test_a_batch_depends_on_seed_epoch_and_index_only(folder):
+    arguments = {"rotation_range": 30, "horizontal_flip": True, "zoom_range": 0.2}
+    one, other = flow(folder, arguments), flow(folder, arguments)
+    np.testing.assert_array_equal(one[1][0], other[-2][0])
+    for index in (2, 0, 1, 1):
+        np.testing.assert_array_equal(one[index][0], other[index][0])
+    one.epoch = 5
+    assert not np.array_equal(one[0][0], other[0][0])
+    for _ in range(5):
+        list(other)
+    np.testing.assert_array_equal(one[0][0], other[0][0])
+
+
+def test_negative_indices_count_from_the_end_and_others_are_refused():
+    batches = tl.ImageDataGenerator().flow(pictures(5), np.arange(5), batch_size=2, seed=1)
+    assert batches[-1][1].tolist() == batches[2][1].tolist()
+    assert len(batches[-1][1]) == 1
+    with pytest.raises(ArgumentError, match=r"There are 3 batches, 0 to 2; got 3\."):
+        _ = batches[3]
+
+
+def test_an_iterator_goes_on_after_pickling(folder):
+    batches = flow(folder, {"rotation_range": 20})
+    next(batches)
+    other = pickle.loads(pickle.dumps(batches))  # noqa: S301
+    for _ in range(4):
+        np.testing.assert_array_equal(next(other)[0], next(batches)[0])
+
+
+def test_the_global_generator_is_neither_read_nor_written(folder):
+    np.random.seed(4)
+    arguments = {"rotation_range": 20, "width_shift_range": 0.1, "brightness_range": (0.5, 1.5)}
+    batches = flow(folder, arguments, seed=None)
+    list(batches)
+    generator = tl.ImageDataGenerator(**arguments)
+    generator.random_transform(pictures()[0])
+    generator.fit(pictures(), augment=True)
+    np.testing.assert_array_equal(np.random.get_state()[1], np.random.RandomState(4).get_state()[1])
+
+
+class Seen(keras.layers.Layer):
+    """Remembers the first value of every image that a model is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def call(self, inputs, training=False):
+        if training:
+            self.values.append(keras.ops.convert_to_numpy(inputs)[:, 0, 0, 0].tolist())
+        return inputs
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_keras_trains_on_every_image_once_per_epoch_in_the_order_of_the_seed(workers):
+    images = np.broadcast_to(np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1), (7, 4, 4, 3))
+    train = tl.ImageDataGenerator().flow(images, np.arange(7) % 2, batch_size=3, seed=1)
+    train.workers = workers
+    seen = Seen()
+    model = keras.Sequential([keras.Input((4, 4, 3)), seen, keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    history = model.fit(train, epochs=3, verbose=0, shuffle=False)
+    assert len(history.epoch) == 3
+    assert [len(batch) for batch in seen.values] == [3, 3, 1] * 3
+    epochs = [[value for batch in seen.values[start : start + 3] for value in batch] for start in (0, 3, 6)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert train.epoch == 3
+    train.epoch = 0
+    assert epochs == [[float(value) for batch in train for value in batch[0][:, 0, 0, 0]] for _ in range(3)]
+
+
+def test_keras_evaluates_and_predicts_in_the_order_of_the_files(folder):
+    batches = flow(folder, {"rescale": 1 / 255}, shuffle=False)
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    model.compile(loss="mse")
+    means = np.stack([np.asarray(Image.open(path)).mean(axis=(0, 1)) / 255 for path in batches.filepaths])
+    np.testing.assert_allclose(model.predict(batches, verbose=0), means, atol=1e-5)
+    two = keras.Sequential([model, keras.layers.Dense(2)])
+    two.compile(loss="mse")
+    assert np.isfinite(two.evaluate(batches, verbose=0))
+
+
+def test_models_of_several_inputs_and_outputs_train():
+    images = pictures(6, (4, 4, 3))
+    table = (np.arange(6) / 6, np.ones((6, 2)))
+    batch = tl.ImageDataGenerator().flow((images, table[1]), table[0], batch_size=4, seed=0)[0]
+    assert [part.shape for part in batch[0]] == [(4, 4, 4, 3), (4, 2)]
+    alone = tl.ImageDataGenerator().flow((images, table[1]), batch_size=4, seed=0)[0]
+    assert isinstance(alone, tuple)
+    assert len(alone) == 1
+    first, second = keras.Input((4, 4, 3)), keras.Input((2,))
+    merged = keras.layers.Concatenate()([keras.layers.Flatten()(first), second])
+    model = keras.Model([first, second], keras.layers.Dense(1)(merged))
+    model.compile("sgd", "mse")
+    model.fit(tl.ImageDataGenerator().flow((images, table[1]), table[0], batch_size=4), verbose=0)
+
+
+# -- pixels --------------------------------------------------------------------------------------------------
+
+
+def test_width_shifts_move_sideways_and_height_shifts_up_and_down():
+    image = np.zeros((5, 9, 1), np.uint8)
+    image[2, 4] = 200
+    generator = tl.ImageDataGenerator()
+    assert np.argwhere(generator.apply_transform(image, {"tx": 2})).tolist() == [[2, 2, 0]]
+    assert np.argwhere(generator.apply_transform(image, {"ty": 1})).tolist() == [[1, 4, 0]]
+    wide = tl.ImageDataGenerator(width_shift_range=0.4).get_random_transform((5, 9, 1), seed=0)
+    assert wide["tx"] != 0 == wide["ty"]
+    high = tl.ImageDataGenerator(height_shift_range=0.4).get_random_transform((5, 9, 1), seed=0)
+    assert high["ty"] != 0 == high["tx"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "values"),
+    [
+        ({"width_shift_range": 3}, "tx", {-2, -1, 0, 1, 2}),
+        ({"height_shift_range": [2, 4]}, "ty", {-4, -2, 2, 4}),
+        ({"horizontal_flip": True}, "flip_horizontal", {False, True}),
+    ],
+)
+def test_draws_take_the_values_that_keras_documents(arguments, name, values):
+    generator = tl.ImageDataGenerator(**arguments)
+    assert {generator.get_random_transform((9, 9, 3), seed=seed)[name] for seed in range(60)} == values
+
+
+def test_channel_shift_is_one_offset_clipped_to_pixels():
+    generator = tl.ImageDataGenerator(channel_shift_range=50)
+    image = np.full((4, 4, 3), 100, np.uint8)
+    offset = generator.get_random_transform(image.shape, seed=1)["channel_shift_intensity"]
+    np.testing.assert_array_equal(generator.random_transform(image, seed=1), np.full((4, 4, 3), round(100 + offset)))
+
+
+def test_fractions_come_back_as_fractions_and_brightness_does_not_blacken_them():
+    images = pictures(4) / 255.0
+    batches = tl.ImageDataGenerator(brightness_range=(0.5, 0.5)).flow(images, batch_size=4, shuffle=False)
+    np.testing.assert_allclose(batches[0], images / 2, atol=0.6 / 255)
+    plain = tl.ImageDataGenerator().flow(images, batch_size=4, shuffle=False)[0]
+    np.testing.assert_allclose(plain, images, atol=1e-6)
+    assert plain.dtype == np.float32
+
+
+def test_values_that_are_no_pixels_are_refused():
+    with pytest.raises(DataError, match=r"pixels from 0 to 255, or fractions from 0 to 1; these go from -1 to 1\."):
+        tl.ImageDataGenerator().flow(np.array([-1.0, 1.0]).reshape(2, 1, 1, 1))
+
+
+def test_files_look_as_a_folder_decodes_them(folder):
+    images = tl.ImageFolder(folder, image_size=(5, 7), interpolation="bilinear")
+    batches = flow(folder, target_size=(5, 7), interpolation="bilinear", shuffle=False, batch_size=20)
+    assert batches.image_shape == (5, 7, 3)
+    for index, image in enumerate(batches[0][0]):
+        np.testing.assert_array_equal(image, images.image(index))
+
+
+def test_steps_follow_in_keras_order():
+    images = pictures(3)
+    generator = tl.ImageDataGenerator(rescale=1 / 255, samplewise_center=True, samplewise_std_normalization=True)
+    given = generator.flow(images, batch_size=3, shuffle=False)[0]
+    scaled = images / 255.0
+    expected = scaled - scaled.mean(axis=(1, 2, 3), keepdims=True)
+    expected /= scaled.std(axis=(1, 2, 3), keepdims=True) + 1e-6
+    np.testing.assert_allclose(given, expected, atol=1e-4)
+
+
+def test_featurewise_statistics_are_those_of_what_the_batches_show():
+    images = pictures(20)
+    generator = tl.ImageDataGenerator(
+        featurewise_center=True,
+        featurewise_std_normalization=True,
+        preprocessing_function=lambda image: image / 100.0,
+    )
+    with pytest.raises(ArgumentError, match=r"featurewise_center needs statistics .* Call fit\(images\) first"):
+        generator.flow(images)
+    generator.fit(images)
+    given = generator.flow(images, batch_size=20)[0]
+    np.testing.assert_allclose(given.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(given.std(axis=(0, 1, 2)), 1, atol=1e-4)
+
+
+def test_zca_whitens_and_is_refused_where_it_would_not_fit():
+    images = pictures(30, (2, 2, 1))
+    generator = tl.ImageDataGenerator(featurewise_center=True, zca_whitening=True)
+    generator.fit(images)
+    flat = generator.flow(images, batch_size=30)[0].reshape(30, -1)
+    np.testing.assert_allclose(flat.T @ flat / 30, np.eye(4), atol=1e-2)
+    with pytest.raises(ArgumentError, match=r"67,500 values takes a matrix of 18\.2 GB\. Use images of 64 x 64 x 3"):
+        generator.fit(np.zeros((1, 150, 150, 3), np.uint8))
+
+
+def test_channels_first_gives_the_same_pixels_in_another_order(folder):
+    arguments = {"rotation_range": 30, "rescale": 1 / 255}
+    last, first = flow(folder, arguments), flow(folder, {**arguments, "data_format": "channels_first"})
+    assert first.image_shape == (3, 8, 8)
+    np.testing.assert_array_equal(first[0][0].transpose(0, 2, 3, 1), last[0][0])
+
+
+def test_a_preprocessing_function_with_rescale_is_refused():
+    with pytest.raises(ArgumentError, match=r"rescale and preprocessing_function together scale twice"):
+        tl.ImageDataGenerator(rescale=1 / 255, preprocessing_function=lambda image: image)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_changed_meaning_is_told_once(monkeypatch, name):
+    monkeypatch.setattr(differences, "_told", set())
+    value = {"brightness_range": (0.5, 1.5), "preprocessing_function": abs, "interpolation_order": 0}.get(name, 0.3)
+    value = 20 if name in ("shear_range", "channel_shift_range") else value
+
+    def make():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tl.ImageDataGenerator(**{name: value})
+        return [str(told.message) for told in caught if told.category is ChangedMeaningWarning]
+
+    assert make() == [f"{name} {CHANGES[name]}. legacy=True does as Keras."]
+    assert make() == []
+
+
+def test_legacy_and_defaults_tell_nothing(monkeypatch):
+    monkeypatch.setattr(differences, "_told", set())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tl.ImageDataGenerator(horizontal_flip=True, rescale=1 / 255)
+        tl.ImageDataGenerator(rotation_range=20, legacy=True)
+
+
+def test_copies_on_disk_show_the_pixels(folder, tmp_path):
+    batches = flow(folder, {"rescale": 1 / 255}, save_to_dir=tmp_path, save_prefix="x", shuffle=False)
+    given = batches[0][0]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [f"x_{index}_0.png" for index in range(4)]
+    for index in range(4):
+        saved = np.asarray(Image.open(tmp_path / f"x_{index}_0.png"))
+        np.testing.assert_allclose(saved / 255, given[index], atol=1e-6)
+
+
+# -- files and answers ---------------------------------------------------------------------------------------
+
+
+def test_subsets_share_nothing_whatever_their_seeds_and_validation_is_never_augmented(image_folder):
+    folder = image_folder({"a": 10, "b": 5})
+    generator = tl.ImageDataGenerator(validation_split=0.2, rotation_range=40)
+    options = {"target_size": (8, 8), "shuffle": False, "batch_size": 20}
+    train = generator.flow_from_directory(folder, subset="training", seed=1, **options)
+    val = generator.flow_from_directory(folder, subset="validation", **options)
+    assert sorted(train.filenames + val.filenames) == sorted(str(p.relative_to(folder)) for p in folder.rglob("*.png"))
+    assert (train.n, val.n) == (12, 3)
+    assert np.bincount(val.classes).tolist() == [2, 1]
+    plain = np.stack([np.asarray(Image.open(path)) for path in val.filepaths])
+    np.testing.assert_array_equal(val[0][0], plain)
+    assert not np.array_equal(train[0][0], np.stack([np.asarray(Image.open(path)) for path in train.filepaths]))
+
+
+def test_equal_images_stay_on_one_side():
+    images = np.repeat(pictures(10), 3, axis=0)
+    generator = tl.ImageDataGenerator(validation_split=0.3)
+    train, val = (
+        answers_of(generator.flow(images, np.arange(30) // 3 / 2, subset=subset, shuffle=False))
+        for subset in ("training", "validation")
+    )
+    assert set(train).isdisjoint(val)
+    assert (len(train), len(val)) == (21, 9)
+
+
+@pytest.mark.parametrize(("answers", "held"), [(np.arange(20) % 2, [4, 4]), (np.arange(20), [1] * 8)])
+def test_whole_numbers_are_classes_when_they_repeat(answers, held):
+    val = tl.ImageDataGenerator(validation_split=0.4).flow(pictures(20), answers, subset="validation")
+    assert [count for count in np.bincount(val.labels) if count] == held
+
+
+def test_too_few_images_to_split_are_refused():
+    with pytest.raises(DataError, match=r"1 images are too few to split: every class needs two\. Add images"):
+        tl.ImageDataGenerator(validation_split=0.3).flow(pictures(1), subset="training")
+
+
+def test_a_subset_without_a_split_is_refused(folder):
+    with pytest.raises(ArgumentError, match=r"subset='validation' needs ImageDataGenerator\(validation_split=...\)"):
+        flow(folder, subset="validation")
+
+
+@pytest.mark.parametrize(
+    ("class_mode", "expected"),
+    [("categorical", [[1, 0], [0, 1]]), ("binary", [0, 1]), ("sparse", [0, 1])],
+)
+def test_answers_are_float32_in_keras_shapes(image_folder, class_mode, expected):
+    batches = flow(image_folder(2, count=1), class_mode=class_mode, shuffle=False)
+    _, answers = batches[0]
+    assert answers.tolist() == expected
+    assert answers.dtype == np.float32
+    assert batches.class_indices == {"class0": 0, "class1": 1}
+    assert batches.labels.tolist() == batches.classes.tolist() == [0, 1]
+
+
+def test_input_and_none_give_images(folder):
+    images, answers = flow(folder, class_mode="input")[0]
+    np.testing.assert_array_equal(images, answers)
+    assert flow(folder, class_mode=None)[0].shape == (4, 8, 8, 3)
+
+
+def test_folders_that_cannot_work_are_refused(image_folder, tmp_path):
+    with pytest.raises(FolderNotFoundError, match="nowhere"):
+        flow(tmp_path / "nowhere")
+    folder = image_folder(3)
+    with pytest.raises(DataError, match="'binary' needs exactly two classes, but there are 3"):
+        flow(folder, class_mode="binary")
+    with pytest.raises(ArgumentError, match=r"class_mode is one of 'categorical', .*None; got 'multi'"):
+        flow(folder, class_mode="multi")
+    with pytest.raises(DataError, match=r"classes names 'clas0'.* Did you mean 'class0'\?"):
+        flow(folder, classes=["clas0", "class1"])
+
+
+def table_of(folder):
+    names = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.png"))]
+    table = pd.DataFrame({"filename": names, "class": [name.split("/")[0] for name in names]})
+    table["value"], table["weight"] = np.arange(len(table)) / 4.0, np.arange(len(table))
+    return table
+
+
+def from_table(table, folder, **options):
+    generator = tl.ImageDataGenerator(validation_split=options.pop("split", 0.0))
+    return generator.flow_from_dataframe(table, folder, **{"target_size": (8, 8), "shuffle": False, **options})
+
+
+def test_tables_give_their_rows_answers_and_weights(folder):
+    table = table_of(folder)
+    images, answers, weights = from_table(table, folder, weight_col="weight")[0]
+    assert images.shape == (10, 8, 8, 3)
+    assert answers.argmax(1).tolist() == [0] * 5 + [1] * 5
+    assert weights.tolist() == list(range(10))
+    raw = from_table(table, folder, class_mode="raw", y_col=["value", "weight"])[0][1]
+    np.testing.assert_array_equal(raw, table[["value", "weight"]])
+    several = from_table(table, folder, class_mode="multi_output", y_col=["value", "weight"])[0][1]
+    assert [part.tolist() for part in several] == [table["value"].tolist(), table["weight"].tolist()]
+    train, val = (from_table(table, folder, split=0.4, subset=subset) for subset in ("training", "validation"))
+    assert np.bincount(train.classes).tolist() == [3, 3]
+    assert set(train.filenames).isdisjoint(val.filenames)
+
+
+def test_tables_that_cannot_work_are_refused(folder):
+    table = table_of(folder)
+    with pytest.raises(ArgumentError, match=r"flow_from_dataframe\(\) has no argument 'taget_size'"):
+        from_table(table, folder, taget_size=(8, 8))
+    with pytest.raises(ArgumentError, match=r"no column 'klass'; it has 'filename', 'class', 'value', 'weight'"):
+        from_table(table, folder, y_col="klass")
+    with pytest.raises(ArgumentError, match="class_mode='multi_output' takes a list of columns as y_col; got 'value'"):
+        from_table(table, folder, class_mode="multi_output", y_col="value")
+    with pytest.raises(DataError, match=r"Column 'value' holds 0\.0; class_mode='sparse' takes text\. Convert it"):
+        from_table(table, folder, class_mode="sparse", y_col="value")
+    with pytest.raises(DataError, match=r"Column 'value' holds file names, but 0\.0 is none"):
+        from_table(table, folder, x_col="value")
+    with pytest.raises(DataError, match="Column 'class' holds weights, which are numbers"):
+        from_table(table, folder, weight_col="class")
+    with pytest.raises(DataError, match=r"class_mode='binary' needs two classes; there are 1 \(class0\)"):
+        from_table(table[:3], folder, class_mode="binary")
+    table.loc[3, "filename"] = "gone.png"
+    with pytest.warns(UserWarning, match=r"1 of 10 files in column 'filename' are not there .*, first '.*gone\.png'"):
+        assert from_table(table, folder).n == 9
+    with pytest.raises(UnreadableImageError, match=r"gone\.png: cannot be read: No such file"):
+        from_table(table, folder, validate_filenames=False)[0]
+
+
+def test_arrays_that_cannot_work_are_refused():
+    generator = tl.ImageDataGenerator()
+    with pytest.raises(DataError, match=r"one array with four axes, \(n, height, width, channels\); got \(6, 8, 3\)"):
+        generator.flow(pictures()[0])
+    with pytest.raises(DataError, match="x has 7 images, but y has 3 rows"):
+        generator.flow(pictures(), np.arange(3))
+    with pytest.raises(ArgumentError, match="batch_size is a whole number from 1 up; got 0"):
+        generator.flow(pictures(), batch_size=0)
+    with pytest.raises(ArgumentError, match="seed is a whole number from 0 to 4294967295, or None; got -1"):
+        generator.flow(pictures(), seed=-1)
+    with pytest.raises(DataError, match=r"fit\(\) takes images as one array, .* got \(6, 8, 3\)"):
+        generator.fit(pictures()[0])
+    with pytest.raises(ArgumentError, match="A transform has no number 'angle'; it has theta, tx,"):
+        generator.apply_transform(pictures()[0], {"angle": 3})
+    with pytest.raises(ArgumentError, match=r"validation_split is a share between 0 and 1, like 0\.2; got 1\.5"):
+        tl.ImageDataGenerator(validation_split=1.5)
+
+
+def test_single_looks_depend_on_their_seed():
+    generator = tl.ImageDataGenerator(rotation_range=40, brightness_range=(0.5, 1.5))
+    image = pictures()[0]
+    one = generator.random_transform(image, seed=3)
+    np.testing.assert_array_equal(generator.random_transform(image, seed=3), one)
+    assert not np.array_equal(generator.random_transform(image, seed=4), one)
+    numbers = generator.get_random_transform(image.shape, seed=3)
+    np.testing.assert_array_equal(generator.apply_transform(image, numbers), one)
+    assert numbers["channel_shift_intensity"] is None
+    np.testing.assert_allclose(tl.ImageDataGenerator(rescale=0.5).standardize(image.astype(float)), image / 2)
+
+
+# -- in a Stack ----------------------------------------------------------------------------------------------
+
+
+def test_a_stack_sees_the_same_images_and_views(folder):
+    batches = flow(folder, {"rotation_range": 40, "validation_split": 0.2}, subset="training")
+    source = batches.source
+    assert [str(path) for path in source.paths] == batches.filepaths
+    for batch, (images, answers) in zip(source.batches(epoch=0), batches, strict=True):
+        np.testing.assert_array_equal(batch.images, images)
+        np.testing.assert_array_equal(batch.targets, answers)
+
+
+def test_a_stack_trains_on_an_iterator(folder):
+    generator = tl.ImageDataGenerator(horizontal_flip=True, validation_split=0.2)
+    train, val = (
+        generator.flow_from_directory(folder, target_size=(8, 8), subset=subset, seed=1)
+        for subset in ("training", "validation")
+    )
+    head = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    stack = tl.Stack([tl.Stage(head, "head", value_range=(0, 1))])
+    stack.compile("sgd", "categorical_crossentropy")
+    history = stack.fit(train, validation_data=val, epochs=2, verbose=0)
+    assert len(history.history["val_loss"]) == 2
+    assert stack.predict(val, verbose=0).shape == (2, 2)
+    assert np.isfinite(stack.evaluate(val, verbose=0)).all()
+
+
+def test_what_a_stack_cannot_take_is_refused(folder):
+    with pytest.raises(ArgumentError, match=r"scales them itself, by Stage.*Leave rescale out of the ImageDataGen"):
+        _ = flow(folder, {"rescale": 1 / 255}).source
+    with pytest.raises(ArgumentError, match=r"Only flow_from_directory gives images for a Stack so far"):
+        _ = tl.ImageDataGenerator().flow(pictures()).source
+    with pytest.raises(ArgumentError, match=r"class_mode='input' gives no labels for a Stack"):
+        _ = flow(folder, class_mode="input").source
+    head = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    stack = tl.Stack([tl.Stage(head, "head", value_range=(0, 1))])
+    with pytest.raises(ArgumentError, match="takes images as an ImageFolder, or from ImageDataGenerator; got ndarray"):
+        stack.predict(pictures())
