@@ -21,7 +21,7 @@ def blocks(language):
 
 def test_the_python_example_runs(image_folder, tmp_path, monkeypatch):
     classes = ("daisies", "lilies", "poppies", "roses", "tulips")
-    folder = image_folder(dict.fromkeys(classes, 5), size=(20, 20), name="flowers", ending=".jpg")
+    folder = image_folder(dict.fromkeys(classes, 16), size=(20, 20), name="flowers", ending=".jpg")
     (folder / "roses" / "000.jpg").rename(tmp_path / "new.jpg")
     monkeypatch.chdir(tmp_path)
     # The published weights would have to be downloaded.
