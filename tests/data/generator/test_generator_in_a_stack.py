@@ -54,5 +54,5 @@ def test_what_a_stack_cannot_take_is_refused(folder):
         _ = flow(folder, class_mode="input").source
     head = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     stack = tl.Stack([tl.Stage(head, "head", value_range=(0, 1))])
-    with pytest.raises(ArgumentError, match="predict takes images from thawline, .* got ndarray"):
+    with pytest.raises(ArgumentError, match=r"predict takes images from thawline, .* got ndarray"):
         stack.predict(np.zeros((2, 8, 8, 3), np.uint8))
