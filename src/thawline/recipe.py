@@ -22,7 +22,7 @@ from pydantic import (
 
 from thawline.backend import keras
 from thawline.data.augment import Augmentation
-from thawline.data.decode import ColorMode, Interpolation
+from thawline.data.decode import ColorMode, Interpolation, Resize
 from thawline.data.labels import LabelMode
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
@@ -64,6 +64,8 @@ class DataRecipe(_Strict):
     seed: int = 0
     color_mode: ColorMode = "rgb"
     interpolation: Interpolation = "area"
+    resize: Resize = "stretch"
+    on_error: Literal["raise", "skip"] = "raise"
     label_mode: Literal["categorical", "sparse", "binary"] = "categorical"
     limit: int | None = None
     groups: str | None = None
@@ -172,6 +174,8 @@ class Recipe(_Strict):
             seed=self.data.seed,
             color_mode=self.data.color_mode,
             interpolation=self.data.interpolation,
+            resize=self.data.resize,
+            on_error=self.data.on_error,
             label_mode=label_mode,
             classes=classes,
         )

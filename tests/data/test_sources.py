@@ -8,9 +8,9 @@ from blake3 import blake3
 from PIL import Image
 
 from thawline.data.augment import Augmentation
+from thawline.data.batches import view_of_epoch
 from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
-from thawline.data.sources.source import view_of_epoch
 from thawline.errors import (
     ArgumentError,
     DataError,

@@ -37,6 +37,7 @@ def predict(path: Path, paths: Sequence[Path], *, top: int, as_json: bool, quiet
         batch_size=recipe.data.batch_size,
         color_mode=recipe.data.color_mode,
         interpolation=recipe.data.interpolation,
+        resize=recipe.data.resize,
     )
     answers = stack.predict(images, verbose=0 if quiet else "auto")
     rows = describe_answers(images.paths, answers, stack.class_names, top)

@@ -11,6 +11,7 @@ import numpy as np
 
 from thawline.cli import STARTED
 from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
 from thawline.facade import Stack
 from thawline.recipe import Recipe, load_recipe
@@ -103,6 +104,9 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
 def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
     """Saves the stack, writes the report and the figures; after that the run is finished."""
     training.stack.save(training.run.stack_path)
+    unreadable = dict([*training.train.unreadable, *training.validation.unreadable])
+    if unreadable:
+        write_skipped(training.run.skipped_path, unreadable.items())
     if HAS_REPORT:
         import_module("thawline.cli.page").write_page(training, repeat=repeat, estimates=estimates, note=note)
     training.clock.lap("writing the run folder")

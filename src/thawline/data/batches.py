@@ -14,6 +14,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.data.labels import Targets
+from thawline.errors import ArgumentError
 
 # Grain asks for JAX's profiler at import and complains, through absl, that it is not there.
 _absl = logging.getLogger("absl")
@@ -83,8 +84,58 @@ def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> "
     return indices.shuffle(seed=int.from_bytes(blake3(key, derive_key_context="thawline order").digest(length=4)))
 
 
-def iterate(records: Records, view: int, *, epoch: int = 0, shuffle: bool = True) -> Iterator[Batch]:
-    """The batches of one epoch, loaded ahead by as many threads as there are cores."""
+def view_of_epoch(epoch: int, views: int | None) -> int:
+    """The view that an epoch shows: the epoch itself, or epoch mod views when the views are counted."""
+    if views is not None and views < 1:
+        raise ArgumentError(f"views is a whole number from 1 up, or None for a new one each epoch; got {views!r}.")
+    return epoch if views is None else epoch % views
+
+
+class EpochBatches(Iterator[Batch]):
+    """The batches of one epoch, which knows where it is.
+
+    Example:
+        >>> batches = source.batches(epoch=2)  # doctest: +SKIP
+        >>> first = next(batches)  # doctest: +SKIP
+        >>> batches.state()  # doctest: +SKIP
+        {'epoch': 2, 'start': 1}
+        >>> rest = source.batches(**batches.state())  # doctest: +SKIP
+    """
+
+    def __init__(self, batches: Iterator[Batch], epoch: int, start: int) -> None:
+        self._batches = batches
+        self._epoch = epoch
+        self._start = start
+
+    def __next__(self) -> Batch:
+        batch = next(self._batches)
+        self._start += 1
+        return batch
+
+    def state(self) -> dict[str, int]:
+        """Plain numbers from which `source.batches(**state)` goes on with the next batch, in another process, too."""
+        return {"epoch": self._epoch, "start": self._start}
+
+
+def iterate(
+    records: Records,
+    view: int,
+    *,
+    epoch: int = 0,
+    shuffle: bool = True,
+    start: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> EpochBatches:
+    """The batches of one epoch, loaded ahead by as many threads as there are cores.
+
+    Args:
+        records: what batches are made of.
+        view: the view that all images show.
+        epoch: decides the order.
+        shuffle: False gives the order of the indices.
+        start: batches to pass over; they are not loaded.
+        shard: (index, count): every count-th image of the epoch's order, from the index-th on.
+    """
 
     def load(indices: Sequence[int]) -> Batch:
         chosen = np.asarray(indices, np.int64)
@@ -98,8 +149,10 @@ def iterate(records: Records, view: int, *, epoch: int = 0, shuffle: bool = True
             weights=None if records.weights is None else records.weights[chosen],
         )
 
-    order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)
-    return read_ahead(order.batch(records.batch_size, batch_fn=list), load)
+    index, count = shard
+    order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)[index::count]
+    chunks = order.batch(records.batch_size, batch_fn=list)[start:]
+    return EpochBatches(read_ahead(chunks, load) if len(chunks) else iter(()), epoch, start)
 
 
 def read_ahead(chunks: "grain.MapDataset[Sequence[int]]", load: Callable[[Sequence[int]], Loaded]) -> Iterator[Loaded]:

@@ -394,3 +394,20 @@ def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
                 "Correct it or leave the row out."
             ) from None
     return np.array(rows, np.float32)
+
+
+def checked_weights(weights: np.ndarray, count: int) -> np.ndarray:
+    """Sample weights as float32 (n,), or an error that says what is wrong with them."""
+    try:
+        checked = np.asarray(weights, np.float32)
+    except (TypeError, ValueError):
+        raise DataError("sample weights are numbers, one per image; some are none.") from None
+    if checked.shape != (count,):
+        raise DataError(f"sample weights are one number per image, {count}; got shape {checked.shape}.")
+    odd = np.flatnonzero(~np.isfinite(checked) | (checked < 0))
+    if len(odd):
+        raise DataError(
+            f"{len(odd)} sample weights are negative or no finite number, first row {odd[0]}: {checked[odd[0]]}. "
+            "A weight is a number from 0 up; 0 leaves an image out of the loss."
+        )
+    return checked

@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.sources.source import ImageSource, view_of_epoch
+from thawline.data.batches import view_of_epoch
+from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
 from thawline.stack.cut import Cut

@@ -97,6 +97,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def skipped_path(self) -> Path:
+        """The images that were left out because they cannot be decoded."""
+        return self.path / "skipped.csv"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder for the state after the last epoch."""
         return self.path / "checkpoints"

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import Labels
@@ -18,7 +19,7 @@ class ImageFiles(ImageSource):
 
     Args:
         paths: files, and folders of which every image is taken, in sorted order.
-        image_size, batch_size, color_mode, interpolation, resize, background: as in `ImageFolder`.
+        image_size, batch_size, color_mode, interpolation, resize, background, on_error: as in `ImageFolder`.
 
     Raises:
         ArgumentError: a single path instead of a list.
@@ -36,6 +37,7 @@ class ImageFiles(ImageSource):
         interpolation: Interpolation = "area",
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
+        on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         if isinstance(paths, str | os.PathLike):
             raise ArgumentError(f"paths is a list of files and folders; got {paths!r}. Write [{str(paths)!r}].")
@@ -55,3 +57,4 @@ class ImageFiles(ImageSource):
             batch_size=batch_size,
             seed=0,
         )
+        self._leave_out_unreadable(on_error)

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class ImageFolder(ImageSource):
         interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos".
         resize: "stretch", "crop" (the largest part of the right aspect) or "pad" (with the background).
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
+        on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
+            file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
             0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
         classes: the class folders in the order of their numbers, instead of all in sorted order. They may lie deeper,
@@ -71,6 +73,7 @@ class ImageFolder(ImageSource):
         interpolation: Interpolation = "area",
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
+        on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
         follow_links: bool = False,
@@ -119,6 +122,7 @@ class ImageFolder(ImageSource):
             batch_size=batch_size,
             seed=seed,
         )
+        self._leave_out_unreadable(on_error)
 
     @classmethod
     def splits(cls, root: str | os.PathLike[str], **options: Any) -> dict[str, Self]:

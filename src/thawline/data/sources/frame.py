@@ -5,7 +5,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class ImageFrame(ImageSource):
         interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos".
         resize: "stretch", "crop" (the largest part of the right aspect) or "pad" (with the background).
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
+        on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
+            file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32), "binary" (float32 0 or 1), "multi_label"
             (multi-hot float32), "regression" (float32 (n, k)), "input" (the image itself as it is shown, float32
             pixels / 255, for an autoencoder) or "none"; a dictionary for several outputs.
@@ -79,6 +81,7 @@ class ImageFrame(ImageSource):
         interpolation: Interpolation = "area",
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
+        on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
         class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -109,6 +112,7 @@ class ImageFrame(ImageSource):
             seed=seed,
             weights=weights,
         )
+        self._leave_out_unreadable(on_error)
 
     def _column(self, name: str) -> list[Any] | None:
         """A column of the table for the images of this source."""

@@ -7,18 +7,19 @@ It is the contract of all sources and does everything but find the images. A sou
 import copy
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from thawline.data.augment import Augmentation, Draw
-from thawline.data.batches import Batch, iterate
-from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec
+from thawline.data.batches import EpochBatches, iterate, view_of_epoch
+from thawline.data.check import check_images
+from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec, checked_weights
 from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
-from thawline.data.sources.pictures import Pictures
+from thawline.data.sources.pictures import FilePictures, Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
@@ -41,6 +42,7 @@ class ImageSource:
         class_names: the classes in the order of their numbers; empty where there are none.
         weights: float32 (len,), how much each image counts in the loss, or None.
         augmentation: what happens to the images, or None.
+        unreadable: files that were left out with on_error="skip", each with the reason.
     """
 
     def __init__(
@@ -63,10 +65,11 @@ class ImageSource:
         self.rows = np.arange(len(pictures.names))
         self.class_names = labels.class_names
         self.labels = labels.values
-        self.weights = None if weights is None else _checked_weights(weights, len(self.rows))
+        self.weights = None if weights is None else checked_weights(weights, len(self.rows))
         self._labels = labels
         self.augmentation: Augmentation | None = None
         self.is_validation = False
+        self.unreadable: tuple[tuple[Path, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -153,6 +156,27 @@ class ImageSource:
         changed = copy.copy(self)
         changed.augmentation = None if augmentation.is_identity else augmentation
         return changed
+
+    def _leave_out_unreadable(self, on_error: str) -> None:
+        """With "skip", takes the files out that cannot be decoded, before anything else is done with them."""
+        if on_error not in ("raise", "skip"):
+            raise ArgumentError(f"on_error is 'raise' or 'skip'; got {on_error!r}.")
+        if on_error == "raise" or not isinstance(self.pictures, FilePictures):
+            return
+        self.unreadable = tuple(check_images(self.pictures.names, self.pictures.decoding))
+        if not self.unreadable:
+            return
+        bad = {path for path, _ in self.unreadable}
+        kept = [index for index, path in enumerate(self.paths) if path not in bad]
+        path, reason = self.unreadable[0]
+        if not kept:
+            raise DataError(f"None of {len(self)} images can be decoded, first {path}: {reason}")
+        warnings.warn(
+            f"{len(bad)} of {len(self)} images cannot be decoded and are left out, first {path}: {reason} "
+            "`unreadable` lists them all.",
+            stacklevel=3,
+        )
+        vars(self).update(vars(self.select(kept)))
 
     def unaugmented(self) -> Self:
         """The same images without what is random: what is measured should not depend on chance.
@@ -415,26 +439,39 @@ class ImageSource:
 
     # -- batches ---------------------------------------------------------------------------------------------
 
-    def batches(self, epoch: int = 0, *, views: int | None = None, shuffle: bool = True) -> Iterator[Batch]:
+    def batches(
+        self,
+        epoch: int = 0,
+        *,
+        views: int | None = None,
+        shuffle: bool = True,
+        start: int = 0,
+        shard: tuple[int, int] = (0, 1),
+    ) -> EpochBatches:
         """The batches of one epoch: every image exactly once, the last batch as short as it is.
+
+        What is given has a `state()`, from which the same epoch goes on: `source.batches(**state)`.
 
         Args:
             epoch: the epoch, from 0; it decides the order and the view.
             views: how many views there are; epoch e shows view e mod views. None: every epoch a new one.
             shuffle: False gives the order of the indices.
+            start: how many batches to pass over.
+            shard: (index, count), for `count` machines that share an epoch: every image is in exactly one shard.
 
-        Yields:
-            Batches as described in `thawline.data.batches.Batch`, images as `spec` says.
+        Returns:
+            An iterator of batches as described in `thawline.data.batches.Batch`, images as `spec` says.
+
+        Raises:
+            ArgumentError: a number is out of its range.
         """
+        index, count = shard
+        if start < 0 or not 0 <= index < count:
+            raise ArgumentError(
+                f"start is 0 or more, and shard (index, count) with index < count; got {start}, {shard}."
+            )
         view = view_of_epoch(epoch, views)
-        return iterate(self, view, epoch=epoch, shuffle=shuffle)
-
-
-def view_of_epoch(epoch: int, views: int | None) -> int:
-    """The view that an epoch shows: the epoch itself, or epoch mod views when the views are counted."""
-    if views is not None and views < 1:
-        raise ArgumentError(f"views is a whole number from 1 up, or None for a new one each epoch; got {views!r}.")
-    return epoch if views is None else epoch % views
+        return iterate(self, view, epoch=epoch, shuffle=shuffle, start=start, shard=shard)
 
 
 class _Look:
@@ -456,20 +493,3 @@ class _Look:
         """Masks moved as the view moves the images."""
         pairs = zip(self._indices, masks, strict=True)
         return [self._source.mask(int(index), mask, self._view) for index, mask in pairs]
-
-
-def _checked_weights(weights: np.ndarray, count: int) -> np.ndarray:
-    """Sample weights as float32 (n,), or an error that says what is wrong with them."""
-    try:
-        checked = np.asarray(weights, np.float32)
-    except (TypeError, ValueError):
-        raise DataError("sample weights are numbers, one per image; some are none.") from None
-    if checked.shape != (count,):
-        raise DataError(f"sample weights are one number per image, {count}; got shape {checked.shape}.")
-    odd = np.flatnonzero(~np.isfinite(checked) | (checked < 0))
-    if len(odd):
-        raise DataError(
-            f"{len(odd)} sample weights are negative or no finite number, first row {odd[0]}: {checked[odd[0]]}. "
-            "A weight is a number from 0 up; 0 leaves an image out of the loss."
-        )
-    return checked
