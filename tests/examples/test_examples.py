@@ -37,3 +37,20 @@ def test_the_benchmark_of_strategies_writes_its_figures(monkeypatch, capsys, tmp
     content = json.loads(figures.read_text())
     assert all(isinstance(value, float) for value in content.values())
     assert {"generator_s", "precomputed_s", "precomputed_ratio", "second_head_ratio"} <= content.keys()
+
+
+@pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")  # Keras' generator uses it
+def test_the_benchmark_of_images_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(monkeypatch, "benchmarks/images.py", "--limit", 4, "--rounds", 1, "--streamed", 20, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert content.keys() == {
+        "first_epoch_vs_generator",
+        "later_epochs_vs_generator",
+        "first_epoch_all_arguments_vs_generator",
+        "later_epochs_all_arguments_vs_generator",
+        "one_thread_vs_generator",
+        "first_epoch_vs_layers",
+        "later_epochs_vs_layers",
+        "rss_growth_mb",
+    }

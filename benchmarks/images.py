@@ -1,0 +1,174 @@
+"""How fast augmented images come, against what Keras' users have today; all in one run, on the same files.
+
+    python benchmarks/images.py [--data DIR] [--limit IMAGES_PER_CLASS] [--rounds N] [--streamed N] [--json FILE]
+
+Every way reads the same folder at 150x150 in batches of 32 and is timed over whole epochs: the median over the rounds.
+Against `ImageDataGenerator.flow_from_directory`, and against `image_dataset_from_directory` with Keras' layers and
+AUTOTUNE. "First epoch" starts from the files, "later epochs" from what thawline keeps of the first (decoded pixels in
+memory); the others keep nothing, as their tutorials write them.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import keras
+import tensorflow as tf
+from tensorflow.keras.preprocessing.image import ImageDataGenerator
+
+import thawline as tl
+from thawline.cli.demo import fabric_photos
+from thawline.files import write_text
+
+SIDE, BATCH = 150, 32
+USUAL = {"shear_range": 10, "zoom_range": 0.2, "horizontal_flip": True}
+ALL = {
+    **USUAL,
+    "rotation_range": 20,
+    "width_shift_range": 0.1,
+    "height_shift_range": 0.1,
+    "vertical_flip": True,
+    "brightness_range": (0.8, 1.2),
+}
+STREAMED_IMAGES = 20_000
+
+
+def count_by_generator(folder: Path, arguments: dict) -> int:
+    """One epoch of Keras' generator."""
+    flow = ImageDataGenerator(rescale=None if "brightness_range" in arguments else 1 / 255, **arguments)
+    batches = flow.flow_from_directory(folder, target_size=(SIDE, SIDE), batch_size=BATCH, seed=7)
+    return sum(len(batches[index][0]) for index in range(len(batches)))
+
+
+def count_by_layers(folder: Path) -> int:
+    """One epoch of Keras' loader and layers."""
+    layers = keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal", seed=7),
+            keras.layers.RandomShear(x_factor=0.17, seed=7),
+            keras.layers.RandomZoom(0.2, seed=7),
+        ]
+    )
+    images = keras.utils.image_dataset_from_directory(
+        folder, image_size=(SIDE, SIDE), batch_size=BATCH, seed=7, verbose=False
+    )
+    augmented = images.map(
+        lambda x, y: (layers(x / 255.0, training=True), y), num_parallel_calls=tf.data.AUTOTUNE
+    ).prefetch(tf.data.AUTOTUNE)
+    return sum(int(x.shape[0]) for x, _ in augmented)
+
+
+def open_images(folder: Path, arguments: dict, mode: str = "off") -> tl.ImageFolder:
+    """The folder as thawline's source."""
+    images = tl.ImageFolder(folder, image_size=(SIDE, SIDE), batch_size=BATCH, seed=7)
+    return images.cache_pixels(mode).augment(**arguments)
+
+
+def count_by_thawline(source: tl.ImageFolder, epoch: int) -> int:
+    """One epoch of thawline's batches."""
+    return sum(len(batch.images) for batch in source.batches(epoch))
+
+
+def count_by_one_thread(source: tl.ImageFolder, view: int) -> int:
+    """One epoch without batches: read, decode, augment."""
+    return sum(len(source.image(index, view)) > 0 for index in range(len(source)))
+
+
+def rate(work: Callable[[int], int], rounds: int) -> float:
+    """Images per second, the median over the rounds."""
+    rates = []
+    for number in range(rounds):
+        started = time.perf_counter()
+        images = work(number)
+        rates.append(images / (time.perf_counter() - started))
+    return median(rates)
+
+
+def resident_mb() -> float:
+    """Memory that the process holds now, in MB, as Linux tells it."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure(folder: Path, rounds: int) -> dict[str, float]:
+    """Images per second of every way."""
+    rates = {
+        "generator": rate(lambda _: count_by_generator(folder, USUAL), rounds),
+        "generator_all_arguments": rate(lambda _: count_by_generator(folder, ALL), rounds),
+        "layers": rate(lambda _: count_by_layers(folder), rounds),
+    }
+    for suffix, arguments in (("", USUAL), ("_all_arguments", ALL)):
+        rates[f"first_epoch{suffix}"] = rate(
+            lambda number, arguments=arguments: count_by_thawline(open_images(folder, arguments, "ram"), number), rounds
+        )
+        kept = open_images(folder, arguments, "ram")
+        count_by_thawline(kept, 0)
+        rates[f"later_epochs{suffix}"] = rate(lambda number, kept=kept: count_by_thawline(kept, number + 1), rounds)
+    plain = open_images(folder, USUAL)
+    rates["one_thread"] = rate(lambda view: count_by_one_thread(plain, view), rounds)
+    return rates
+
+
+def measure_growth(folder: Path, count: int) -> float:
+    """MB by which resident memory grows while so many images are streamed, nothing kept."""
+    source = open_images(folder, USUAL)
+    next(iter(source.batches(0)))
+    started, largest, seen, epoch = resident_mb(), 0.0, 0, 0
+    while seen < count:
+        for batch in source.batches(epoch):
+            seen += len(batch.images)
+            largest = max(largest, resident_mb())
+        epoch += 1
+    return largest - started
+
+
+def main() -> None:
+    """Measures every way and prints the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=None, help="a folder of classes; by default the fabric photos")
+    parser.add_argument("--limit", type=int, default=None, help="images per class")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--streamed", type=int, default=STREAMED_IMAGES, help="images for the memory figure")
+    parser.add_argument("--json", type=Path, default=None, help="write the figures to this file")
+    options = parser.parse_args()
+    source = tl.ImageFolder(options.data or fabric_photos())
+    if options.limit:
+        source = source.limit(options.limit)
+    with tempfile.TemporaryDirectory() as name:
+        # The same files for every way: links, because Keras' loaders take whole folders.
+        folder = Path(name)
+        for path, label in zip(source.paths, source.known_labels, strict=True):
+            link = folder / source.class_names[label] / path.name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path)
+        rates = measure(folder, options.rounds)
+        growth = measure_growth(folder, options.streamed)
+    for label, images_per_s in rates.items():
+        print(f"{label:<28} {images_per_s:8,.0f} images/s")
+    figures = {
+        f"{way}_vs_{other}": rates[way] / rates[other]
+        for way, other in (
+            ("first_epoch", "generator"),
+            ("later_epochs", "generator"),
+            ("one_thread", "generator"),
+            ("first_epoch", "layers"),
+            ("later_epochs", "layers"),
+        )
+    }
+    for way in ("first_epoch", "later_epochs"):
+        figures[f"{way}_all_arguments_vs_generator"] = rates[f"{way}_all_arguments"] / rates["generator_all_arguments"]
+    figures["rss_growth_mb"] = growth
+    print()
+    for label, figure in figures.items():
+        print(f"{label:<44} {figure:8.1f}")
+    if options.json:
+        write_text(options.json, json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
