@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from thawline.cli.init import TEMPLATE
 from thawline.errors import DataError, JointError, RecipeError
 from thawline.recipe import load_recipe, parse_recipe
 
@@ -201,8 +202,6 @@ def test_a_stage_that_does_not_fit_is_a_joint_error():
 
 
 def test_the_template_of_init_is_a_valid_recipe():
-    from thawline.cli.init import TEMPLATE  # noqa: PLC0415
-
     recipe = parse_recipe(yaml.safe_load(TEMPLATE), folder=Path("/data"))
     assert recipe.data.train == "/data/images"
     assert recipe.phases[0].epochs == 10

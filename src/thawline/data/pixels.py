@@ -19,6 +19,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.data.memory import free_memory_bytes
+from thawline.data.sources.pictures import Pictures
 from thawline.errors import ArgumentError, CacheFullError
 from thawline.store import Kind, Store, default_cache_path, open_store
 
@@ -33,25 +34,6 @@ _WRITE_BYTES = 16 << 20
 # Of what is free, pixels take a quarter of the memory and at most half of the disk.
 _RAM_SHARE = 4
 _DISK_SHARE = 2
-
-
-class Pictures(Protocol):
-    """What a cache stands before: rows of pixels, each with the digest of its content."""
-
-    names: tuple[Path, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every picture."""
-
-    def identity(self) -> dict[str, Any]:
-        """What the pixels depend on besides the content that a digest stands for."""
-
-    def digests(self, rows: np.ndarray, *, show_progress: bool) -> list[bytes]:
-        """The digest of each row's content, found without decoding."""
-
-    def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
-        """The pixels of a row, uint8 (height, width, channels), 0 to 255, and its digest."""
 
 
 class PixelCache(Protocol):

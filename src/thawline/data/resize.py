@@ -9,7 +9,7 @@ import numpy as np
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "bilinear", "area", "bicubic", "lanczos"]
 
-_INTERPOLATIONS = {
+INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "bilinear": cv2.INTER_LINEAR,
     "area": cv2.INTER_AREA,
@@ -59,7 +59,7 @@ def _stretch(
         return pixels
     if pixels.shape[2] == 4 and interpolation != "nearest":
         return _stretch_weighted(pixels, image_size, interpolation)
-    stretched: np.ndarray = cv2.resize(pixels, (width, height), interpolation=_INTERPOLATIONS[interpolation])
+    stretched: np.ndarray = cv2.resize(pixels, (width, height), interpolation=INTERPOLATIONS[interpolation])
     return stretched.reshape(height, width, pixels.shape[2])
 
 
@@ -104,7 +104,7 @@ def _stretch_weighted(pixels: np.ndarray, image_size: tuple[int, int], interpola
     weighted = np.empty(pixels.shape, np.uint16)
     np.multiply(pixels[..., :3], pixels[..., 3:], out=weighted[..., :3], dtype=np.uint16)
     np.multiply(pixels[..., 3], np.uint16(257), out=weighted[..., 3], dtype=np.uint16)
-    weighted = cv2.resize(weighted, (width, height), interpolation=_INTERPOLATIONS[interpolation]).astype(np.float32)
+    weighted = cv2.resize(weighted, (width, height), interpolation=INTERPOLATIONS[interpolation]).astype(np.float32)
     alpha = weighted[..., 3:] / 257
     # Where nothing is seen there is no colour: black.
     colours = np.divide(weighted[..., :3], alpha, out=np.zeros_like(weighted[..., :3]), where=alpha >= 0.5)

@@ -14,19 +14,12 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.data.decode import Decoding, decode
+from thawline.data.resize import INTERPOLATIONS
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
 from thawline.progress import progress
 
 # Files are small and the disk is the limit: more threads than cores keep it busy.
 _SCAN_THREADS = 8
-
-_RESIZING = {
-    "nearest": cv2.INTER_NEAREST,
-    "bilinear": cv2.INTER_LINEAR,
-    "area": cv2.INTER_AREA,
-    "bicubic": cv2.INTER_CUBIC,
-    "lanczos": cv2.INTER_LANCZOS4,
-}
 
 
 class Pictures(Protocol):
@@ -131,8 +124,10 @@ class ArrayPictures:
     def __init__(
         self, array: np.ndarray, image_size: tuple[int, int] | None = None, interpolation: str = "area"
     ) -> None:
-        if interpolation not in _RESIZING:
-            raise ArgumentError(f"interpolation is one of {', '.join(map(repr, _RESIZING))}; got {interpolation!r}.")
+        if interpolation not in INTERPOLATIONS:
+            raise ArgumentError(
+                f"interpolation is one of {', '.join(map(repr, INTERPOLATIONS))}; got {interpolation!r}."
+            )
         self.names = tuple(Path(f"images[{row}]") for row in range(len(array)))
         self._array = array
         self._size = (array.shape[1], array.shape[2]) if image_size is None else tuple(image_size)
@@ -161,7 +156,7 @@ class ArrayPictures:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and their digest."""
         pixels = np.array(self._array[row])
         if self._size != pixels.shape[:2]:
-            pixels = cv2.resize(pixels, self._size[::-1], interpolation=_RESIZING[self._interpolation])
+            pixels = cv2.resize(pixels, self._size[::-1], interpolation=INTERPOLATIONS[self._interpolation])
         return pixels.reshape(self.shape), self._digest(int(row))
 
     def _digest(self, row: int) -> bytes:
