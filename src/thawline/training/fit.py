@@ -16,11 +16,12 @@ from thawline.errors import ArgumentError, FrozenWeightsMovedError, RunError
 from thawline.features.cache import FeatureCache
 from thawline.features.fingerprint import digest_weights
 from thawline.stack.series import StageSeries
+from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay
 from thawline.training.feeding import EpochFeed, make_strategy
-from thawline.training.phase import Phase, freeze_and_thaw
+from thawline.training.phase import Phase
 from thawline.training.planner import Plan, choose_plan
 from thawline.training.strategy import Strategy
 
