@@ -90,7 +90,7 @@ def test_equal_seed_image_and_view_draw_equal_numbers():
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"image": b"other"}, {"view": 1}])
 def test_another_seed_image_or_view_draws_other_numbers(other):
-    first, second = vars(draw(**ALL_ARGUMENTS)), vars(draw(**ALL_ARGUMENTS, **other))
+    first, second = draw(**ALL_ARGUMENTS).as_dict(), draw(**ALL_ARGUMENTS, **other).as_dict()
     assert all(first[name] != second[name] for name in set().union(*NUMBERS_OF.values()) if not name.startswith("flip"))
 
 
@@ -100,9 +100,9 @@ def test_seed_and_view_do_not_stand_in_for_each_other():
 
 @pytest.mark.parametrize("argument", ALL_ARGUMENTS)
 def test_switching_an_argument_off_leaves_all_other_numbers(argument):
-    with_it = vars(draw(**ALL_ARGUMENTS))
-    without = vars(draw(**{name: value for name, value in ALL_ARGUMENTS.items() if name != argument}))
-    neutral = vars(Draw())
+    with_it = draw(**ALL_ARGUMENTS).as_dict()
+    without = draw(**{name: value for name, value in ALL_ARGUMENTS.items() if name != argument}).as_dict()
+    neutral = Draw().as_dict()
     for name in with_it:
         assert without[name] == (neutral[name] if name in NUMBERS_OF[argument] else with_it[name])
 

@@ -8,6 +8,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Self
 
 import cv2
@@ -66,7 +67,7 @@ _OWN_GENERATORS = 2
 class Augmentation:
     """What may happen to an image. Everything is off until it is asked for.
 
-    It happens in this order: crop and affine (one resampling), flips, channel shift, brightness, contrast,
+    It happens in this order: crop, affine and flips (one resampling), channel shift, brightness, contrast,
     saturation, hue, grey, blur, noise, erasing, `functions`; the result is uint8. Then, in float32 and only where
     asked for: `preprocessing_function` or `rescale`, samplewise, featurewise, ZCA.
 
@@ -249,8 +250,8 @@ class Augmentation:
         Only arguments that are not at their default, so that a new argument leaves old fingerprints as they are.
         """
         described: dict[str, Any] = {"version": _VERSION}
-        for name, value in vars(self).items():
-            if value == vars(_DEFAULT)[name]:
+        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            if value == getattr(_DEFAULT, name):
                 continue
             if name == "functions":
                 described[name] = [describe_callable(function) for function in value]
@@ -328,35 +329,26 @@ class Augmentation:
             image_size: height and width in pixels, for shifts given as fractions.
         """
         uniform = uniform_numbers(seed, image, view)
-
-        def between(name: str, low: float, high: float) -> float:
-            return float(low + (high - low) * uniform[name])
-
         height, width = image_size
-        zoom, aspect = self._pair("zoom_range"), self._pair("crop_aspect_range")
-        crop = None if self.crop_area_range is None else self._pair("crop_area_range")
-        erasing = self._pair("erasing_area_range"), self._pair("erasing_aspect_range")
-        return Draw(
-            rotation=between("rotation", -self.rotation_range, self.rotation_range),
-            shift_x=shift_of(self.width_shift_range, width, uniform["shift_x"]),
-            shift_y=shift_of(self.height_shift_range, height, uniform["shift_y"]),
-            shear=between("shear", -self.shear_range, self.shear_range),
-            zoom_x=between("zoom_x", *zoom),
-            zoom_y=between("zoom_y", *zoom),
-            flip_horizontal=self.horizontal_flip and uniform["flip_horizontal"] < 0.5,
-            flip_vertical=self.vertical_flip and uniform["flip_vertical"] < 0.5,
-            brightness=1.0 if self.brightness_range is None else between("brightness", *self.brightness_range),
-            channel_shift=between("channel_shift", -self.channel_shift_range, self.channel_shift_range),
-            contrast=between("contrast", *self._pair("contrast_range")),
-            saturation=between("saturation", *self._pair("saturation_range")),
-            hue=between("hue", *self._pair("hue_range")),
-            grayscale=uniform["grayscale"] < self.grayscale_probability,
-            blur=between("blur", *self._pair("blur_range")),
-            noise=between("noise", *self._pair("noise_range")),
-            **erased_rectangle(self.erasing_probability, *erasing, image_size, uniform),
-            **crop_rectangle(crop, aspect, uniform),
-            entropy=int(uniform["entropy"] * 2**53) if self._needs_entropy else 0,
-        )
+        numbers: dict[str, Any] = {name: low + (high - low) * uniform[name] for name, low, high in self._intervals}
+        if self.width_shift_range:
+            numbers["shift_x"] = shift_of(self.width_shift_range, width, uniform["shift_x"])
+        if self.height_shift_range:
+            numbers["shift_y"] = shift_of(self.height_shift_range, height, uniform["shift_y"])
+        if self.horizontal_flip:
+            numbers["flip_horizontal"] = uniform["flip_horizontal"] < 0.5
+        if self.vertical_flip:
+            numbers["flip_vertical"] = uniform["flip_vertical"] < 0.5
+        if self.grayscale_probability:
+            numbers["grayscale"] = uniform["grayscale"] < self.grayscale_probability
+        if self.erasing_probability:
+            erasing = self._pair("erasing_area_range"), self._pair("erasing_aspect_range")
+            numbers |= erased_rectangle(self.erasing_probability, *erasing, image_size, uniform)
+        if self.crop_area_range is not None:
+            numbers |= crop_rectangle(self._pair("crop_area_range"), self._pair("crop_aspect_range"), uniform)
+        if self._needs_entropy:
+            numbers["entropy"] = int(uniform["entropy"] * 2**53)
+        return Draw(**numbers)
 
     # -- applying --------------------------------------------------------------------------------------------
 
@@ -450,13 +442,36 @@ class Augmentation:
         erases = self.erasing_probability > 0 and self.erasing_value is None
         return erases or self._pair("noise_range")[1] > 0 or len(self.functions) > 0
 
+    @cached_property
+    def _intervals(self) -> tuple[tuple[str, float, float], ...]:
+        """(number, low, high) of every number that is uniform between two bounds and not always neutral."""
+        neutral = Draw()
+        bounds = {
+            "rotation": (-self.rotation_range, self.rotation_range),
+            "shear": (-self.shear_range, self.shear_range),
+            "zoom_x": self._pair("zoom_range"),
+            "zoom_y": self._pair("zoom_range"),
+            "brightness": (1.0, 1.0) if self.brightness_range is None else self.brightness_range,
+            "channel_shift": (-self.channel_shift_range, self.channel_shift_range),
+            **{name: self._pair(f"{name}_range") for name in ("contrast", "saturation", "hue", "blur", "noise")},
+        }
+        return tuple(
+            (name, float(low), float(high))
+            for name, (low, high) in bounds.items()
+            if not low == high == getattr(neutral, name)
+        )
+
     def _pair(self, name: str) -> Bounds:
         """An argument that has become (low, high)."""
         pair: Bounds = getattr(self, name)
         return pair
 
     def _differs(self, leaving_out: tuple[str, ...]) -> bool:
-        return any(value != vars(_DEFAULT)[name] for name, value in vars(self).items() if name not in leaving_out)
+        return any(
+            getattr(self, field.name) != getattr(_DEFAULT, field.name)
+            for field in fields(self)
+            if field.name not in leaving_out
+        )
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
         return prepare(

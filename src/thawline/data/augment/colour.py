@@ -9,6 +9,8 @@ import numpy as np
 
 from thawline.data.augment.draw import Draw, generator
 
+_LEVELS = np.arange(256.0)
+
 
 def colour(image: np.ndarray, numbers: Draw) -> np.ndarray:
     """The image with the drawn changes of its values: uint8 (height, width, channels) in, the same out."""
@@ -53,19 +55,19 @@ def erase(image: np.ndarray, numbers: Draw, value: float | None) -> np.ndarray:
 
 def _table(image: np.ndarray, numbers: Draw) -> np.ndarray | None:
     """What each of the 256 values becomes, float64 (256, 1 or channels) from 0 to 255; None for no change."""
-    table = None
+    if numbers.channel_shift == 0 and numbers.brightness == 1 and numbers.contrast == 1:
+        return None
+    table = _LEVELS
     if numbers.channel_shift:
-        table = np.clip(np.arange(256.0) + numbers.channel_shift, 0, 255)
+        table = _clipped(table + numbers.channel_shift)
     if numbers.brightness != 1.0:
-        table = np.clip((np.arange(256.0) if table is None else table) * numbers.brightness, 0, 255)
+        table = _clipped(table * numbers.brightness)
     if numbers.contrast == 1.0:
-        return None if table is None else table[:, None]
-    table = np.arange(256.0) if table is None else table
+        return table[:, None]
     # The mean after shift and brightness, from how often each value occurs.
     counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in cv2.split(image)], axis=1)
     means = table @ counts / counts.sum(0)
-    stretched: np.ndarray = np.clip((table[:, None] - means) * numbers.contrast + means, 0, 255)
-    return stretched
+    return _clipped((table[:, None] - means) * numbers.contrast + means)
 
 
 def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -95,5 +97,10 @@ def _mix(values: np.ndarray, numbers: Draw) -> np.ndarray:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    rounded: np.ndarray = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return rounded
+    return _clipped(np.rint(values)).astype(np.uint8)
+
+
+def _clipped(values: np.ndarray) -> np.ndarray:
+    # np.clip costs a small table three times as much.
+    clipped: np.ndarray = np.minimum(np.maximum(values, 0), 255)
+    return clipped

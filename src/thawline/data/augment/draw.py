@@ -6,9 +6,9 @@ on never changes what the others do, and new numbers are appended, so that old o
 """
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from blake3 import blake3
@@ -46,10 +46,10 @@ NUMBERS = (
     "crop_top",
     "entropy",
 )
+_WORDS = struct.Struct(f"<{len(NUMBERS)}Q")
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """The random numbers of one view of one image. Plain numbers: print them, save them, apply them again.
 
     Attributes:
@@ -127,7 +127,7 @@ class Draw:
 
     def as_dict(self) -> dict[str, float | bool | int]:
         """All numbers by their names: what JSON takes, and `from_dict` back."""
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> Self:
@@ -156,9 +156,9 @@ _NEUTRAL = Draw().as_dict()
 def uniform_numbers(seed: int, image: bytes, view: int) -> dict[str, float]:
     """One number in [0, 1) for each of `NUMBERS`, which depend on nothing but what is given here."""
     key = seed.to_bytes(8, "little") + view.to_bytes(8, "little") + image
-    words = np.frombuffer(blake3(key).digest(length=8 * len(NUMBERS)), "<u8")
+    words = _WORDS.unpack(blake3(key).digest(length=_WORDS.size))
     # 53 bits fill a float's mantissa.
-    return dict(zip(NUMBERS, ((words >> np.uint64(11)) * 2.0**-53).tolist(), strict=True))
+    return {name: (word >> 11) * 2.0**-53 for name, word in zip(NUMBERS, words, strict=True)}
 
 
 def generator(numbers: Draw, position: int) -> np.random.Generator:
@@ -192,10 +192,8 @@ def shift_of(reach: float | int | Sequence[float], size: int, uniform: float) ->
     return float(choices[place // 2] * (-1 if place % 2 == 0 else 1) * (size if is_fraction else 1))
 
 
-def crop_rectangle(area: Bounds | None, aspect: Bounds, uniform: Mapping[str, float]) -> dict[str, float]:
+def crop_rectangle(area: Bounds, aspect: Bounds, uniform: Mapping[str, float]) -> dict[str, float]:
     """A random rectangle to show, in parts of width and height; its aspect is relative to the image's."""
-    if area is None:
-        return {}
     part = area[0] + (area[1] - area[0]) * uniform["crop_area"]
     width, height = _sides(part, _aspect(aspect, uniform["crop_aspect"]))
     left, top = (1 - width) * uniform["crop_left"], (1 - height) * uniform["crop_top"]

@@ -59,11 +59,11 @@ def prepare(
     Raises:
         DataError: the function gives something that is not an array of numbers of the same shape.
     """
-    values = image.astype(np.float32)
     if function is not None:
-        values = _call(function, values)
-    if rescale is not None:
-        values *= np.float32(rescale)
+        values = _call(function, image.astype(np.float32))
+    else:
+        # One pass: both make float32 of a pixel, then multiply.
+        values = np.multiply(image, np.float32(1 if rescale is None else rescale), dtype=np.float32)
     if centre:
         values -= values.mean()
     if scale:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from inspect import signature
 from typing import Any
 
@@ -360,8 +360,8 @@ class ImageDataGenerator:
         if self._augmentation is not None:
             start = self._random.randint(2**31) if seed is None else seed
             numbers = self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1]))
-        drawn = asdict(numbers)
-        answer = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
+        drawn = numbers.as_dict()
+        answer: dict[str, Any] = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
         if not self._keras.channel_shift_range:
             answer["channel_shift_intensity"] = None
         if self._keras.brightness_range is None:
