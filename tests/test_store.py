@@ -1,7 +1,11 @@
 """The store on the ground floor: what it holds is named in its errors. What it keeps is tested by its caches."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
+from thawline import store as stores
 from thawline.errors import ArgumentError, CacheError
 from thawline.store import Kind, open_store
 
@@ -28,3 +32,44 @@ def test_errors_call_the_store_what_it_is(tmp_path):
 def test_limits_that_hold_nothing_are_refused(tmp_path):
     with pytest.raises(ArgumentError, match="max_bytes is 1,048,576 or more; got 5"):
         open_store(tmp_path, KIND, max_bytes=5)
+
+
+def write_rows(store, count, size):
+    for number in range(count):
+        with store.writing(size) as transaction:
+            transaction.put(b"%04d" % number, bytes([number]) * size)
+
+
+def read_row(store, number, size):
+    with store.reading(size) as transaction:
+        return bytes(transaction.get(b"%04d" % number))
+
+
+def mapped_bytes():
+    """What this process holds of files, as Linux tells it."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("RssFile:")).split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the figure is Linux's")
+def test_what_was_read_does_not_stay_in_the_memory_of_the_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_MAPPED_BYTES", 8 << 20)
+    store, size = open_store(tmp_path, KIND), 4 << 20
+    write_rows(store, 16, size)
+    before = mapped_bytes()
+    grown = []
+    for number in range(16):
+        assert read_row(store, number, size) == bytes([number]) * size
+        grown.append(mapped_bytes() - before)
+    assert max(grown) < 24 << 20
+
+
+def test_threads_go_on_reading_and_writing_while_memory_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_MAPPED_BYTES", 10_000)
+    store, size = open_store(tmp_path, KIND), 5_000
+    write_rows(store, 20, size)
+    with ThreadPoolExecutor(4) as pool:
+        writing = pool.submit(write_rows, store, 20, size)
+        rows = list(pool.map(lambda number: read_row(store, number % 20, size), range(400)))
+        writing.result()
+    assert rows == [bytes([number % 20]) * size for number in range(400)]

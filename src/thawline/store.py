@@ -24,6 +24,10 @@ _FORMAT_KEY = b"format"
 # LMDB wants room for what it copies on write; below this much free disk nothing is begun.
 LEAST_ROOM = 1 << 20
 
+# Pages that were read count as the process's memory until they are unmapped. After so many bytes they are: the system
+# keeps them as long as it has room, and takes them when somebody needs it.
+_MAPPED_BYTES = 1 << 30
+
 # A process may open an LMDB folder once only: caches on the same folder share what is open.
 _open_stores: "weakref.WeakValueDictionary[Path, Store]" = weakref.WeakValueDictionary()
 _open_lock = threading.Lock()
@@ -84,9 +88,12 @@ class Store:
         self._kind = kind
         self._max_bytes = max_bytes
         self._was_full = False
-        # Transactions under way; the map may be resized only when there are none.
+        # Transactions under way; the file may be mapped anew only when there are none.
         self._busy = 0
+        self._is_mapping = False
         self._gate = threading.Condition()
+        # Bytes that were read since the file was mapped.
+        self._read_bytes = 0
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._environment = lmdb.open(str(path), map_size=self._map_bytes(), max_readers=512)
@@ -102,8 +109,7 @@ class Store:
         """Sets the quota anew, and makes use of what room there is now; waits for transactions under way."""
         if max_bytes == self._max_bytes and not self._was_full:
             return
-        with self._gate:
-            self._gate.wait_for(lambda: self._busy == 0)
+        with self._alone():
             self._max_bytes, self._was_full = max_bytes, False
             self._environment.set_mapsize(self._map_bytes())
 
@@ -137,10 +143,23 @@ class Store:
             )
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Any]:
-        """A read transaction, which sees one state and blocks nobody."""
+    def reading(self, expected_bytes: int = 0) -> Iterator[Any]:
+        """A read transaction, which sees one state and blocks nobody.
+
+        Args:
+            expected_bytes: how much will be read, when it is much: the process gives the memory back now and then.
+        """
         with self._counted(), self._environment.begin(buffers=True) as transaction:
             yield transaction
+        with self._gate:
+            self._read_bytes += expected_bytes
+            is_much = self._read_bytes > _MAPPED_BYTES
+            if is_much:
+                self._read_bytes = 0
+        if is_much:
+            with self._alone():
+                # What LMDB does here is unmap and map again, which lets go of the pages.
+                self._environment.set_mapsize(self._environment.info()["map_size"])
 
     @contextlib.contextmanager
     def writing(self, needed_bytes: int = 0) -> Iterator[Any]:
@@ -158,14 +177,29 @@ class Store:
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
-        """Counts a transaction while it is under way."""
+        """Counts a transaction while it is under way; it begins when nobody is about to map the file anew."""
         with self._gate:
+            self._gate.wait_for(lambda: not self._is_mapping)
             self._busy += 1
         try:
             yield
         finally:
             with self._gate:
                 self._busy -= 1
+                self._gate.notify_all()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Waits for the transactions under way and keeps new ones waiting."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._is_mapping)
+            self._is_mapping = True
+            self._gate.wait_for(lambda: self._busy == 0)
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._is_mapping = False
                 self._gate.notify_all()
 
     def _full(self, needed_bytes: int, error: Exception) -> CacheFullError:

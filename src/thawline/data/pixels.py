@@ -151,7 +151,7 @@ class DiskPixels:
         waiting = self._waiting.get(key)
         if waiting is not None:
             return waiting if waiting.shape == shape else None
-        with self._store.reading() as transaction:
+        with self._store.reading(math.prod(shape)) as transaction:
             row = transaction.get(key)
             # A row of another length is not what was asked for: it is written anew.
             content = None if row is None or len(row) != math.prod(shape) else bytes(row)

@@ -116,7 +116,7 @@ class FeatureSet:
             CacheError: a row is not stored, or has another length than it should.
         """
         tensors = [_empty(len(keys), spec) for spec in self.specs]
-        with self._store.reading() as transaction:
+        with self._store.reading(len(keys) * self.row_bytes) as transaction:
             for index, key in enumerate(keys):
                 row = transaction.get(self._prefix + key)
                 if row is None or len(row) != self.row_bytes:
