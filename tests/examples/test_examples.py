@@ -54,3 +54,14 @@ def test_the_benchmark_of_images_writes_its_figures(monkeypatch, capsys, tmp_pat
         "later_epochs_vs_layers",
         "rss_growth_mb",
     }
+
+
+def test_the_benchmark_of_wide_features_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(
+        monkeypatch, "benchmarks/wide_features.py", "--images", 40, "--size", 20, "--epochs", 1, "--json", figures
+    )
+    content = json.loads(figures.read_text())
+    assert content["images"] == 40
+    assert 40 * 18 * 18 * 32 * 4 <= content["features_gb"] * 1e9 <= 2 * 40 * 18 * 18 * 32 * 4
+    assert {"peak_rss_gb", "seconds"} <= content.keys()
