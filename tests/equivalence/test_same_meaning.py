@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 import thawline as tl
@@ -75,6 +76,11 @@ def mobilenet():
     return keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, weights=None, alpha=0.35)
 
 
+def efficientnet():
+    """Whole as it comes: it scales pixels, and drops whole paths and values at its end."""
+    return keras.applications.EfficientNetB0(input_shape=(32, 32, 3), include_top=False, weights=None)
+
+
 # -- one training ------------------------------------------------------------------------------------------------
 
 
@@ -90,6 +96,7 @@ class Case:
     batch_size: int = 32
     optimizer: Any = lambda: keras.optimizers.Adam(0.01)
     fit: dict[str, Any] = field(default_factory=lambda: {"epochs": 2})
+    weighted: bool = False
     views: int | None = None
     phases: tuple[dict[str, Any], ...] = ()
 
@@ -116,6 +123,8 @@ def train(case, folder, strategy, cache):
     stack = tl.Stack([tl.Stage(base, "base", value_range=case.value_range), tl.Stage(head, "head")])
     stack.compile(case.optimizer(), "categorical_crossentropy", metrics=["accuracy"])
     images = tl.ImageFolder(folder, image_size=(32, 32), batch_size=case.batch_size, seed=9)
+    if case.weighted:
+        images = weighted(images)
     source = images.augment(**case.augmentation) if case.augmentation else images
     how = {"strategy": strategy, "views": case.views}
     if case.phases:
@@ -123,6 +132,20 @@ def train(case, folder, strategy, cache):
     started = numbers(stack)
     history = stack.fit(source, validation_data=images.select(range(5, 40)), cache=cache, verbose=0, **case.fit, **how)
     return Trained(history.history, numbers(stack), started)
+
+
+def weighted(images):
+    """The same images with weights from 0.25 to 4."""
+    table = pd.DataFrame(
+        {
+            "filename": [str(path) for path in images.paths],
+            "class": [images.class_names[label] for label in images.labels],
+            "weight": np.geomspace(0.25, 4, len(images)),
+        }
+    )
+    return tl.ImageFrame(
+        table, weight_column="weight", image_size=(32, 32), batch_size=images.batch_size, seed=images.seed
+    )
 
 
 def numbers(stack):
@@ -151,6 +174,8 @@ TURNED = {"rotation_range": 30, "zoom_range": 0.2, "horizontal_flip": True}
 
 CASES = {
     "convolutions and batch normalization": Case(),
+    "MobileNetV2": Case(base=mobilenet),
+    "EfficientNetB0, with its dropout and scaling": Case(base=efficientnet, value_range=None, fit={"epochs": 1}),
     "MobileNetV2 with its last convolution thawed": Case(base=mobilenet, thawed=("Conv_1", "Conv_1_bn")),
     "two tensors cross": Case(base=residual, thawed=("top",)),
     "dropout, scaling and a loss below the line": Case(base=dropping, value_range=None),
@@ -160,6 +185,8 @@ CASES = {
     "augmented, a view per epoch": Case(augmentation=TURNED, views=3, fit={"epochs": 3}),
     "not shuffled": Case(fit={"epochs": 2, "shuffle": False}),
     "class weights": Case(fit={"epochs": 2, "class_weight": {0: 3.0, 1: 0.5}}),
+    "sample weights": Case(weighted=True),
+    "class and sample weights": Case(weighted=True, fit={"epochs": 2, "class_weight": {0: 3.0, 1: 0.5}}),
     "SGD with momentum": Case(optimizer=lambda: keras.optimizers.SGD(0.05, momentum=0.9)),
     "the line moves down": Case(
         base=residual,
