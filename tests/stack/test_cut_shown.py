@@ -225,6 +225,13 @@ def test_summary_draws_the_line_below_a_stage_that_is_frozen_above_a_learning_on
     assert [line.split()[0] for line in summary(series)] == ["Stack", "----", "base", "head"]
 
 
+def test_summary_counts_a_layer_that_was_thawed_inside_a_frozen_stage():
+    series = stack()
+    series.stages[0].model.trainable = False
+    series.stages[0].model.get_layer("first").trainable = True
+    assert f"{FIRST} learn" in summary(series)[2]
+
+
 # -- figures -----------------------------------------------------------------------------------------------------
 
 

@@ -316,7 +316,8 @@ def _summary_lines(series: StageSeries) -> Iterable[str]:
 
 def _stage_line(stage: Stage) -> str:
     weights = stage.model.count_params()
-    learning = sum(math.prod(variable.shape) for variable in stage.model.trainable_variables)
+    # A layer thawed inside a frozen model learns in the stack, although the model's `trainable_variables` leave it out.
+    learning = sum(math.prod(variable.shape) for variable in stage.model.weights if variable.trainable)
     wants = "" if stage.value_range is None else f", wants {format_range(stage.value_range)}"
     gives = getattr(stage.model, "output_shape", "?")
     return f"  {stage.name:<16} gives {gives!s:<24} {weights:>12,} weights, {learning:,} learn{wants}"
