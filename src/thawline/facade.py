@@ -92,6 +92,7 @@ class Stack(StageSeries):
         shuffle: bool = True,
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
+        max_disk: float | None = None,
     ) -> Any:
         """Trains what is not frozen.
 
@@ -113,6 +114,8 @@ class Stack(StageSeries):
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
             checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
                 continues from it, when it was interrupted.
+            max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
+                those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
 
         Returns:
             `keras.callbacks.History` over all epochs; `history.record` says what was planned, extracted and how long
@@ -122,6 +125,7 @@ class Stack(StageSeries):
             ArgumentError: not compiled, or an argument that cannot work.
             JointError: images or labels do not fit the stack.
             NothingToLearnError: everything is frozen.
+            CacheFullError: strategy="precomputed" has no room for its features.
         """
         if bool(phases) and epochs is not None:
             raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
@@ -135,6 +139,7 @@ class Stack(StageSeries):
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             announce=lambda message: sys.stderr.write(message + "\n"),
+            max_disk=max_disk,
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
         compiled = self._need_compiled("fit")

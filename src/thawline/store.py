@@ -128,6 +128,11 @@ class Store:
         information, statistics = self._environment.info(), self._environment.stat()
         return int((information["last_pgno"] + 1) * statistics["psize"])
 
+    def free_bytes(self) -> int:
+        """Bytes that may still be written: what the disk has free, and what the quota leaves."""
+        free = shutil.disk_usage(self.path).free
+        return free if self._max_bytes is None else max(min(free, self._max_bytes - self.used_bytes()), 0)
+
     def _check_format(self) -> None:
         with self.reading() as transaction:
             stored = transaction.get(_FORMAT_KEY)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from thawline.errors import ArgumentError, CacheError, CacheFullError
-from thawline.features.cache import FeatureCache
+from thawline.features.cache import FeatureCache, stored_bytes
+from thawline.features.fingerprint import row_key
 from thawline.specs import TensorSpec
 from thawline.store import default_cache_path
 
@@ -277,3 +278,15 @@ def test_a_cache_tells_its_folder_and_size(tmp_path):
     one_set(cache, 1000).write(keys(*range(100)), [floats(100, 1000)])
     assert 400_000 <= cache.size_bytes - before < 1_000_000
     assert repr(cache) == f"FeatureCache({str(tmp_path)!r}, {cache.size_bytes / 1e6:,.1f} MB)"
+
+
+@pytest.mark.parametrize("row_bytes", [4, 400, 1900, 1980, 4080, 4200, 40_000])
+def test_rows_take_no_more_disk_than_was_said(row_bytes, tmp_path):
+    cache = FeatureCache(tmp_path)
+    features = cache.features({"a": 1}, (TensorSpec((None, row_bytes), "uint8"),))
+    before, count = cache.size_bytes, 1000
+    for start in range(0, count, 50):
+        keys = [row_key(np.random.default_rng(start + index).bytes(32), 0) for index in range(50)]
+        features.write(keys, [np.zeros((50, row_bytes), "uint8")])
+    # Besides, LMDB keeps the pages that its last transactions copied.
+    assert count * row_bytes < cache.size_bytes - before <= count * stored_bytes(row_bytes) + 400_000

@@ -288,7 +288,43 @@ def test_keyword_arguments_of_a_call_are_kept():
     assert_the_cut_is_the_model(model, cut)
 
 
-# -- several answers, weights, the ends --------------------------------------------------------------------------
+# -- several inputs and answers, weights, the ends -----------------------------------------------------------------
+
+
+def test_several_inputs_enter_below_or_cross_as_they_are():
+    """One goes through a frozen layer, one is taken by a learning one, one by both."""
+    inputs = [keras.Input((8, 8, 3), name=name) for name in ("cold", "warm", "both")]
+    cold = frozen(layers.Conv2D(2, 3))(layers.add([inputs[0], inputs[2]]))
+    warm = layers.Conv2D(2, 3)(layers.concatenate([inputs[1], inputs[2]]))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.concatenate([cold, warm]))))
+    cut = find_cut(model)
+    assert sorted(kinds(cut.below)) == ["Add", "Concatenate", "Conv2D"]
+    assert sorted(spec.shape for spec in cut.crossing) == [(None, 6, 6, 2), (None, 8, 8, 6)]
+    images = [IMAGES, IMAGES + 1, IMAGES * 2]
+    np.testing.assert_array_equal(joined(cut, images)[0], model(images, training=False))
+
+
+def test_several_answers_have_a_line_of_their_own():
+    inputs = keras.Input((8, 8, 3))
+    features = frozen(layers.Conv2D(4, 3))(inputs)
+    names = layers.Dense(2)(layers.GlobalAveragePooling2D()(features))
+    places = layers.Conv2D(1, 1)(features)
+    model = keras.Model(inputs, {"names": names, "places": places})
+    cut = find_cut(model)
+    assert {spec.shape for spec in cut.crossing} == {(None, 4), (None, 6, 6, 4)}
+    answers, expected = cut.suffix(cut.prefix(IMAGES, training=False)), model(IMAGES)
+    assert answers.keys() == expected.keys()
+    for name, answer in answers.items():
+        np.testing.assert_array_equal(answer, expected[name])
+
+
+def test_layers_without_weights_lie_on_either_side():
+    head = [layers.ReLU(), layers.MaxPooling2D(2), layers.Conv2D(2, 2), layers.ReLU(), layers.Flatten()]
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(2.0), frozen(layers.Conv2D(4, 3)), *head])
+    cut = find_cut(model)
+    assert kinds(cut.below) == ["Rescaling", "Conv2D", "ReLU", "MaxPooling2D"]
+    assert above(cut) == ["Conv2D", "ReLU", "Flatten"]
+    assert_the_cut_is_the_model(model, cut)
 
 
 def test_an_answer_that_is_frozen_crosses_to_the_outputs():
@@ -300,7 +336,7 @@ def test_an_answer_that_is_frozen_crosses_to_the_outputs():
     assert_the_cut_is_the_model(model, cut)
 
 
-def test_weights_are_shared_not_copied():
+def test_weights_are_shared_and_never_copied():
     model = keras.Sequential([keras.Input((8, 8, 3)), frozen(layers.Conv2D(4, 3)), layers.Conv2D(2, 3)])
     cut = find_cut(model)
     assert [*cut.prefix.weights, *cut.suffix.weights] == model.weights

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from thawline.errors import ArgumentError, NothingToLearnError
+from thawline.errors import ArgumentError, CacheFullError, NothingToLearnError
 from thawline.training.planner import choose_plan
 
 
@@ -24,10 +24,33 @@ class Prefix:
 class StubCut:
     prefix: Prefix = field(default_factory=lambda: Prefix(1234))
     row_bytes: int = 5120
+    name: str = "base/last"
+    multiply_adds_recomputed: int = 0
+    candidates: tuple = ()
 
     @property
     def has_frozen_weights(self):
         return bool(self.prefix.weights)
+
+    @property
+    def places(self):
+        return (self, *self.candidates)
+
+
+@dataclass
+class StubDisk:
+    """Room for so many bytes of features of 100 images."""
+
+    room: int
+
+    def needed_bytes(self, cut, views):
+        return 100 * views * cut.row_bytes
+
+    def usable_bytes(self):
+        return self.room
+
+    def fits(self, cut, views):
+        return self.needed_bytes(cut, views) <= self.room
 
 
 FROZEN, LEARNING = StubCut(), StubCut(Prefix(0))
@@ -79,6 +102,10 @@ def test_a_plan_is_plain_values():
         "epochs": 10,
         "reason": "as asked",
         "row_bytes": 5120,
+        "cut": "base/last",
+        "place": 0,
+        "line_row_bytes": 5120,
+        "multiply_adds_recomputed": 0,
     }
 
 
@@ -102,3 +129,86 @@ def test_features_of_nothing_are_refused_with_the_way_out(strategy):
         f"strategy={strategy!r} needs a frozen part to run ahead, but every weight of the stack learns. "
         "Freeze a stage (trainable=False), or use strategy='joint'."
     )
+
+
+# -- where to cut ------------------------------------------------------------------------------------------------
+
+
+def cut_with_candidates(*candidates):
+    """A line of 451,584 bytes per image, and (name, bytes, multiply-adds) of candidates below it."""
+    stubs = tuple(
+        StubCut(name=name, row_bytes=row_bytes, multiply_adds_recomputed=again) for name, row_bytes, again in candidates
+    )
+    return StubCut(row_bytes=451_584, name="base/block_13_expand_relu", candidates=stubs)
+
+
+MOBILENET = cut_with_candidates(("base/block_12_add", 75_264, 10_800_000), ("base/block_9_add", 50_176, 68_900_000))
+
+
+@pytest.mark.parametrize(
+    ("room", "place", "strategy"),
+    [
+        (100 * 4 * 451_584, 0, "precomputed"),
+        (100 * 4 * 451_584 - 1, 1, "precomputed"),
+        (100 * 4 * 75_264, 1, "precomputed"),
+        (100 * 4 * 75_264 - 1, 2, "precomputed"),
+        (100 * 4 * 50_176 - 1, 0, "streamed"),
+    ],
+)
+def test_the_cut_is_at_the_line_or_where_the_features_fit_with_the_least_work(room, place, strategy):
+    chosen = plan(MOBILENET, disk=StubDisk(room))
+    assert (chosen.place, chosen.strategy) == (place, strategy)
+    assert chosen.cut == MOBILENET.places[place].name
+    assert chosen.row_bytes == MOBILENET.places[place].row_bytes
+    assert chosen.line_row_bytes == 451_584
+
+
+def test_an_earlier_cut_is_said_with_what_it_saves_and_costs():
+    assert str(plan(MOBILENET, disk=StubDisk(100 * 4 * 75_264))) == (
+        "precomputed, 4 views, 10 epochs: 1,234 frozen weights run once per view; cut at base/block_12_add: 75.3 kB "
+        "per image instead of 452 kB; 10.8 M multiply-adds per image run again each epoch"
+    )
+
+
+def test_fewer_views_need_less_room():
+    assert plan(MOBILENET, views=1, disk=StubDisk(100 * 451_584)).place == 0
+    assert plan(MOBILENET, views=2, disk=StubDisk(100 * 451_584)).place == 1
+
+
+def test_where_nothing_fits_every_epoch_streams_its_own_view():
+    chosen = plan(MOBILENET, disk=StubDisk(10_000_000))
+    assert str(chosen) == (
+        "streamed, 10 views, 10 epochs: features would take 181 MB of disk, 20.1 MB at the smallest earlier cut, but "
+        "10 MB may be used"
+    )
+
+
+def test_precomputed_that_fits_nowhere_is_refused_with_the_ways_out():
+    with pytest.raises(CacheFullError) as failure:
+        plan(StubCut(), strategy="precomputed", disk=StubDisk(1_000_000))
+    assert str(failure.value) == (
+        "strategy='precomputed' has no room: features would take 2 MB of disk, but 1 MB may be used. Make room or "
+        "raise max_disk, take fewer views, or use strategy='streamed', which keeps nothing."
+    )
+
+
+@pytest.mark.parametrize("strategy", ["joint", "streamed"])
+def test_strategies_that_keep_nothing_need_no_room_and_cut_at_the_line(strategy):
+    chosen = plan(MOBILENET, strategy=strategy, disk=StubDisk(0))
+    assert (chosen.strategy, chosen.place) == (strategy, 0)
+
+
+@pytest.mark.parametrize(
+    ("row_bytes", "multiply_adds", "place"),
+    [
+        # A byte counts as 30 multiply-adds; half of 451,584 bytes are 225,792.
+        (100_000, 0, 1),
+        (100_000, 30 * 125_000, 1),
+        (100_000, 30 * 126_000, 0),
+        (226_000, 0, 0),
+    ],
+)
+def test_an_earlier_cut_that_is_clearly_cheaper_is_taken_without_need(row_bytes, multiply_adds, place):
+    cut = cut_with_candidates(("base/early", row_bytes, multiply_adds))
+    assert plan(cut).place == place
+    assert plan(cut, disk=StubDisk(10**12)).place == place

@@ -23,6 +23,13 @@ _KIND = Kind("feature cache", "cache=", format=1)
 _SET_PREFIX = b"set:"
 _ROW_PREFIX = b"row:"
 
+# How LMDB lays out rows: pages, their header, and a key with its bookkeeping (prefix 4, set 16, row 36, node 10).
+_PAGE_BYTES = 4096
+_PAGE_HEADER_BYTES = 16
+_KEY_BYTES = 66
+# From about this size a row gets pages of its own: two of them, with their keys, must fit on one page.
+_LARGEST_SMALL_ROW = 1900
+
 
 class FeatureCache:
     """A folder in which features are kept.
@@ -54,6 +61,11 @@ class FeatureCache:
         """Bytes that are in use on disk."""
         return self._store.used_bytes()
 
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that features may still take: what the disk has free, and what `max_bytes` leaves."""
+        return self._store.free_bytes()
+
     def features(self, description: dict[str, Any], specs: Sequence[TensorSpec]) -> "FeatureSet":
         """The set of features with this description; a new one is empty.
 
@@ -62,6 +74,21 @@ class FeatureCache:
             specs: one TensorSpec per crossing tensor.
         """
         return FeatureSet(self._store, description, tuple(specs))
+
+
+def stored_bytes(row_bytes: int) -> int:
+    """Bytes of disk that a row of features takes at most, with its key and what pages leave empty.
+
+    LMDB keeps small rows in pages that are half full at worst, and gives large ones pages of their own. Beside all rows
+    it keeps the pages that its last transactions copied, up to half a megabyte.
+
+    Example:
+        >>> stored_bytes(5120)
+        8448
+    """
+    if row_bytes <= _LARGEST_SMALL_ROW:
+        return 2 * (row_bytes + _KEY_BYTES) + 64
+    return -(-(row_bytes + _PAGE_HEADER_BYTES) // _PAGE_BYTES) * _PAGE_BYTES + 256
 
 
 class FeatureSet:

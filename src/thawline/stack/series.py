@@ -17,6 +17,8 @@ from thawline.errors import ArgumentError, JointError, ThawlineError
 from thawline.files import replacing
 from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, format_range, range_mismatch, shape_mismatch
 from thawline.stack.cut import Cut, find_cut
+from thawline.stack.figures import format_bytes
+from thawline.stack.learning import Learning, name_learning
 from thawline.stack.stage import Stage
 
 # The entry in a .keras file (a zip archive) that says which layers are the stages. Keras passes over it.
@@ -65,12 +67,35 @@ class StageSeries:
         tensor = self.model.outputs[0]
         return TensorSpec(tuple(tensor.shape), str(tensor.dtype), self.stages[-1].output_range)
 
-    def cut(self) -> Cut:
-        """The thaw line for the layers as they are frozen now; cut once for each set of frozen layers."""
-        frozen = tuple(layer.trainable for layer in self.model._flatten_layers())
-        if frozen not in self._cuts:
-            self._cuts[frozen] = find_cut(self.model)
-        return self._cuts[frozen]
+    def cut(self, train: str | Sequence[str] | None = None) -> Cut:
+        """The thaw line, to print or to take numbers from; no layer changes.
+
+        Args:
+            train: what would learn, as in `Phase`: names of stages, or patterns of layers like "base/block_16*". None
+                takes the layers as they are frozen now.
+
+        Returns:
+            A `Cut`, found once for each set of learning layers.
+
+        Raises:
+            ArgumentError: a pattern matches neither a stage nor a layer.
+            NothingToLearnError: nothing would learn.
+
+        Example:
+            >>> import keras
+            >>> base = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)], name="base")
+            >>> head = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
+            >>> series = StageSeries([Stage(base, "base"), Stage(head, "head")])
+            >>> series.cut(train="head").weights_below
+            112
+        """
+        patterns = (train,) if isinstance(train, str) else tuple(train or ())
+        learning = name_learning(self.stages, patterns) if patterns else Learning()
+        learns = tuple(learning.learns(layer) for layer in self.model._flatten_layers())
+        if learns not in self._cuts:
+            names = {id(stage.model): stage.name for stage in self.stages}
+            self._cuts[learns] = find_cut(self.model, learning=learning, stage_names=names)
+        return self._cuts[learns]
 
     def check_input(self, given: TensorSpec) -> None:
         """Raises JointError when images of this kind cannot go into the first stage."""
@@ -263,18 +288,36 @@ def _advice(giver: str, given: TensorSpec, stage: Stage, wanted: TensorSpec, is_
 
 
 def _summary_lines(series: StageSeries) -> Iterable[str]:
-    """One line per stage, with the thaw line above the first stage that learns."""
+    """One line per stage, and the thaw line: between two of them, or inside one, where names of layers say where."""
     yield f"Stack of {len(series.stages)} stages, takes {series.input_spec}"
-    line_is_drawn = False
-    for stage in series.stages:
-        if not stage.is_frozen and not line_is_drawn:
-            crossing = ", ".join(map(str, series.cut().crossing))
-            yield f"  ---- thaw line: {crossing} cross; below it everything is frozen ----"
-            line_is_drawn = True
-        weights = stage.model.count_params()
-        learning = sum(math.prod(variable.shape) for variable in stage.model.trainable_variables)
-        wants = "" if stage.value_range is None else f", wants {format_range(stage.value_range)}"
-        gives = getattr(stage.model, "output_shape", "?")
-        yield f"  {stage.name:<16} gives {gives!s:<24} {weights:>12,} weights, {learning:,} learn{wants}"
-    if not line_is_drawn:
+    if series.is_frozen:
+        yield from map(_stage_line, series.stages)
         yield "  ---- everything is frozen: nothing would learn ----"
+        return
+    cut = series.cut()
+    crossing = ", ".join(map(str, cut.crossing))
+    line = (
+        f"  ---- thaw line: {crossing} cross, {format_bytes(cut.row_bytes)} per image; "
+        "below it everything is frozen ----"
+    )
+    # A stage of which only layers without weights lie below, like a head's pooling, is drawn above the line.
+    below = {node.path.partition("/")[0] for node in cut.below if getattr(node.layer, "weights", ())}
+    above = [node.path for node in cut.above]
+    first = above[0].partition("/")[0]
+    for stage in series.stages:
+        if stage.name == first and first not in below:
+            yield line
+        yield _stage_line(stage)
+        if stage.name == first and first in below:
+            yield f"    {cut.name} is the last below"
+            yield line
+            yield f"    {above[0]} is the first above"
+
+
+def _stage_line(stage: Stage) -> str:
+    weights = stage.model.count_params()
+    # A layer thawed inside a frozen model learns in the stack, although the model's `trainable_variables` leave it out.
+    learning = sum(math.prod(variable.shape) for variable in stage.model.weights if variable.trainable)
+    wants = "" if stage.value_range is None else f", wants {format_range(stage.value_range)}"
+    gives = getattr(stage.model, "output_shape", "?")
+    return f"  {stage.name:<16} gives {gives!s:<24} {weights:>12,} weights, {learning:,} learn{wants}"

@@ -1,11 +1,9 @@
-"""Which layers learn: names of stages and patterns of layers -> layers frozen and thawed."""
+"""Freezing and thawing: names of stages and patterns of layers -> the layers' `trainable`."""
 
-import difflib
-import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from thawline.errors import ArgumentError
+from thawline.stack.learning import name_learning, named_layers
 from thawline.stack.series import StageSeries
 
 
@@ -15,22 +13,12 @@ def freeze_and_thaw(series: StageSeries, patterns: Sequence[str]) -> None:
     Raises:
         ArgumentError: a pattern matches neither a stage nor a layer; the nearest names are given.
     """
-    layers = [item for stage in series.stages for item in _named_layers(stage.model, stage.name)]
-    names = [name for name, _ in layers]
-    stages = [stage.name for stage in series.stages]
-    for pattern in patterns:
-        if pattern not in stages and not fnmatch.filter(names, pattern):
-            near = difflib.get_close_matches(pattern, stages + names, 3, cutoff=0.3)
-            raise ArgumentError(
-                f"{pattern!r} matches no stage and no layer. Stages are {', '.join(stages)}; "
-                f"near are {', '.join(near) or 'none'}."
-            )
+    learning = name_learning(series.stages, patterns)
     for stage in series.stages:
         # A container that is frozen would hide what learns inside it.
         stage.model.trainable = True
-    for name, layer in layers:
-        stage_name = name.split("/", 1)[0]
-        layer.trainable = any(pattern == stage_name or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    for _, layer in named_layers(series.stages):
+        layer.trainable = learning.learns(layer)
     for stage in series.stages:
         _freeze_idle(stage.model)
 
@@ -47,12 +35,3 @@ def _freeze_idle(layer: Any) -> bool:
     if all(idle):
         layer.trainable = False
     return all(idle)
-
-
-def _named_layers(layer: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every innermost layer with its path, like ("base/block_16_expand", layer)."""
-    inner = getattr(layer, "layers", None)
-    if not inner:
-        yield path, layer
-    for child in inner or ():
-        yield from _named_layers(child, f"{path}/{child.name}")

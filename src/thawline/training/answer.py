@@ -10,6 +10,7 @@ from thawline.features.cache import FeatureCache
 from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
+from thawline.training.disk import Disk
 from thawline.training.feeding import EpochFeed, make_strategy
 from thawline.training.joint import Joint
 from thawline.training.planner import choose_plan
@@ -70,9 +71,9 @@ def _prepared(
     if name == "joint" or (name == "auto" and series.is_frozen):
         return Joint(series.model)
     cut = series.cut()
-    plan = choose_plan(cut, is_augmented=False, epochs=1, strategy=name)
+    plan = choose_plan(cut, is_augmented=False, epochs=1, strategy=name, disk=Disk(cache, None, source))
     if plan.strategy == "joint":
         return Joint(series.model)
-    strategy = make_strategy(plan.strategy, cut, source.batch_size, cache)
+    strategy = make_strategy(plan.strategy, cut.places[plan.place], source.batch_size, cache)
     strategy.prepare(source, 1, description="images", show_progress=show_progress)
     return strategy

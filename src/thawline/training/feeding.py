@@ -25,7 +25,7 @@ def make_strategy(name: str, cut: Cut, batch_size: int, cache: FeatureCache | No
     """The strategy of this name. The default cache is opened only by who needs it."""
     makers: dict[str, Callable[[], Strategy]] = {
         "joint": lambda: Joint(JointModel(cut, batch_size)),
-        "precomputed": lambda: Precomputed(cut, cache or FeatureCache()),
+        "precomputed": lambda: Precomputed(cut, cache or FeatureCache(), batch_size=batch_size),
         "streamed": lambda: Streamed(cut),
     }
     return makers[name]()

@@ -19,6 +19,7 @@ from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
+from thawline.training.disk import Disk
 from thawline.training.display import EpochDisplay
 from thawline.training.feeding import EpochFeed, make_strategy
 from thawline.training.phase import Phase
@@ -37,6 +38,7 @@ class FitOptions:
     verbose: int | str = "auto"
     checkpoint: Path | None = None
     announce: Callable[[str], Any] | None = None
+    max_disk: float | None = None
 
     @property
     def shows_progress(self) -> bool:
@@ -165,10 +167,12 @@ class _Run:
             epochs=phase.epochs,
             strategy=phase.strategy,
             views=phase.views,
+            disk=Disk(self._options.cache, self._options.max_disk, self._train, self._validation),
         )
         self._say(f"plan: {plan}")
         self._history.record.plans.append(plan)
-        strategy = make_strategy(plan.strategy, cut, min(self._train.batch_size, len(self._train)), self._options.cache)
+        batch_size = min(self._train.batch_size, len(self._train))
+        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, self._options.cache)
         self._prepare(strategy, self._train, plan.views, "training images")
         if self._validation is not None:
             self._prepare(strategy, self._validation, 1, "validation images")

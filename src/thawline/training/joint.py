@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from thawline.backend import keras
 from thawline.data.batches import iterate
 from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
+from thawline.stack.held import HeldModel
 from thawline.training.strategy import Feed
 
 
@@ -30,33 +30,13 @@ class Joint:
             yield Feed(batch.images, batch.targets, batch.indices)
 
 
-class JointModel(keras.Model):  # type: ignore[misc]
+class JointModel(HeldModel):
     """Prefix and suffix in one step: the prefix in inference mode always, the suffix as Keras says.
 
     Args:
         cut: the thaw line.
-        batch_size: images per batch; a short last batch is filled up to it below the line, so that the prefix
-            computes the same bits as in every other batch.
+        batch_size: images per batch; see `HeldModel`.
     """
 
     def __init__(self, cut: Cut, batch_size: int) -> None:
-        super().__init__(name="joint")
-        self.prefix = cut.prefix
-        self.suffix = cut.suffix
-        self.batch_size = batch_size
-        self.built = True
-
-    @property
-    def losses(self) -> list[Any]:
-        """What layers above the line add to the loss. A frozen layer's would be a constant that only joint has."""
-        losses: list[Any] = self.suffix.losses
-        return losses
-
-    def call(self, images: Any, training: bool | None = None) -> Any:
-        """Answers for images (n, height, width, channels)."""
-        count = keras.ops.shape(images)[0]
-        lacking = keras.ops.maximum(self.batch_size - count, 0)
-        filler = keras.ops.zeros((lacking, *images.shape[1:]), images.dtype)
-        features = self.prefix(keras.ops.concatenate([images, filler]), training=False)
-        features = keras.tree.map_structure(lambda tensor: keras.ops.stop_gradient(tensor[:count]), features)
-        return self.suffix(features, training=training)
+        super().__init__(cut.prefix, cut.suffix, batch_size, name="joint")

@@ -20,13 +20,14 @@ class Precomputed:
     """Feeds features that were computed before training.
 
     Args:
-        cut: the thaw line.
+        cut: the thaw line, or a candidate below it.
         cache: where features are kept.
         engine: the name of the engine that computes what the cache lacks.
+        batch_size: images per batch, for the frozen layers between the cut and the thaw line.
     """
 
-    def __init__(self, cut: Cut, cache: FeatureCache, engine: str = "keras") -> None:
-        self.model = cut.suffix
+    def __init__(self, cut: Cut, cache: FeatureCache, engine: str = "keras", *, batch_size: int = 0) -> None:
+        self.model = cut.suffix_for(batch_size)
         self._cut = cut
         self._cache = cache
         self._engine = make_engine(engine, cut.prefix)
@@ -43,6 +44,12 @@ class Precomputed:
             show_progress=show_progress,
         )
         return asdict(done)
+
+    def count_missing(self, source: ImageSource, views: int) -> int:
+        """How many views of images the cache lacks."""
+        digests = source.content_digests()
+        keys = [row_key(digest, view) for digest in digests for view in range(views)]
+        return len(self._features(source).missing(keys))
 
     def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
         """The features of one epoch, read ahead from the cache."""
