@@ -110,6 +110,9 @@ class StageSeries:
                 f"{class_count or wanted.shape[-1]} values. "
                 "Put GlobalAveragePooling2D() or Flatten() into the stage."
             )
+        if len(wanted.shape) == 1 and not class_count:
+            # Whole numbers without names may be classes or quantities: the loss knows.
+            return
         # Class numbers say how wide the answer must be only together with the class count.
         width = wanted.shape[-1] if len(wanted.shape) == 2 else class_count
         if given.shape[-1] is not None and given.shape[-1] != width:
