@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -314,8 +314,8 @@ class ImageDataGenerator:
             return self._keras.draw(img_shape, self._stream(seed))
         size = img_shape[1:3] if self.data_format == "channels_first" else img_shape[:2]
         start = self._random.randint(2**31) if seed is None else seed
-        drawn = asdict(self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1])))
-        answer = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
+        drawn = self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1])).as_dict()
+        answer: dict[str, Any] = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
         if not self._augmentation.channel_shift_range:
             answer["channel_shift_intensity"] = None
         if self._augmentation.brightness_range is None:
