@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from thawline.cli.init import TEMPLATE
+from thawline.data.decode import Decoding
+from thawline.data.sources.files import ImageFiles
 from thawline.errors import DataError, JointError, RecipeError
 from thawline.recipe import load_recipe, parse_recipe
 
@@ -186,6 +188,22 @@ def test_validation_may_be_a_folder_with_the_same_classes(image_folder):
     missing = parse_recipe(content(data={"train": str(val_folder), "validation": str(train_folder)}))
     with pytest.raises(DataError, match="'c'"):
         missing.open_images()
+
+
+def test_images_are_read_as_the_recipe_says(image_folder):
+    folder = image_folder(2, count=1)
+    data = {
+        "color_mode": "rgba",
+        "interpolation": "area",
+        "resize": "pad",
+        "background": (9, 8, 7),
+        "fast_jpeg": True,
+        "image_size": (4, 6),
+    }
+    recipe = parse_recipe(content(data={"train": str(folder), **data}))
+    for source in (recipe.open_folder(str(folder)), ImageFiles([folder], **recipe.reading)):
+        assert source.pictures.decoding == Decoding(**data)
+    assert recipe.build_stack(2).input_spec.shape == (None, 4, 6, 4)
 
 
 def test_limit_takes_the_first_images_of_each_class(image_folder):

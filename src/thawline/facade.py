@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.sources.holder import SourceHolder, as_source
+from thawline.data.sources.holder import SourceHolder, as_source, is_shuffled
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
@@ -89,7 +89,7 @@ class Stack(StageSeries):
         cache: FeatureCache | None = None,
         class_weight: Mapping[int, float] | None = None,
         callbacks: Sequence[Any] = (),
-        shuffle: bool = True,
+        shuffle: bool | None = None,
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
         max_disk: float | None = None,
@@ -100,7 +100,7 @@ class Stack(StageSeries):
         the same losses, metrics and weights.
 
         Args:
-            train: the images to learn from: a source, or what `ImageDataGenerator.flow_from_directory` gives.
+            train: the images to learn from: a source, or what `ImageDataGenerator.flow*` give.
             validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each.
@@ -110,7 +110,7 @@ class Stack(StageSeries):
             cache: where features are kept; by default the user's cache folder.
             class_weight: weights of the loss by class number.
             callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
-            shuffle: whether each epoch has an order of its own.
+            shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
             checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
                 continues from it, when it was interrupted.
@@ -135,7 +135,7 @@ class Stack(StageSeries):
             cache=cache,
             class_weight=class_weight,
             callbacks=tuple(callbacks),
-            shuffle=shuffle,
+            shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             announce=lambda message: sys.stderr.write(message + "\n"),
@@ -143,8 +143,8 @@ class Stack(StageSeries):
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
         compiled = self._need_compiled("fit")
-        held_out = None if validation_data is None else as_source(validation_data, "validation_data")
-        return fit(self, compiled, as_source(train, "fit"), spans, validation_data=held_out, options=options)
+        held_out = None if validation_data is None else self._source(validation_data, "validation_data")
+        return fit(self, compiled, self._source(train, "fit"), spans, validation_data=held_out, options=options)
 
     def evaluate(
         self,
@@ -167,7 +167,7 @@ class Stack(StageSeries):
         Returns:
             A list with the loss and the metrics in the order of `compile`, or a dictionary.
         """
-        compiled, images = self._need_compiled("evaluate"), as_source(data, "evaluate")
+        compiled, images = self._need_compiled("evaluate"), self._source(data, "evaluate")
         answers = evaluate(self, compiled, images, strategy=strategy, cache=cache, show_progress=verbose != 0)
         return answers if return_dict else list(answers.values())
 
@@ -187,8 +187,12 @@ class Stack(StageSeries):
             cache: where features are kept.
             verbose: 0 is silent.
         """
-        images = as_source(data, "predict")
+        images = self._source(data, "predict")
         return predict(self, images, strategy=strategy, cache=cache, show_progress=verbose != 0)
+
+    def _source(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
+        """The images as the first stage takes them: as pixels, where the stack scales those itself."""
+        return as_source(images, place, self.stages[0].value_range)
 
     def _need_compiled(self, method: str) -> Compiled:
         if self._compiled is None:

@@ -22,7 +22,7 @@ from pydantic import (
 
 from thawline.backend import keras
 from thawline.data.augment import Augmentation
-from thawline.data.decode import ColorMode, Interpolation, Resize
+from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
@@ -65,6 +65,8 @@ class DataRecipe(_Strict):
     color_mode: ColorMode = "rgb"
     interpolation: Interpolation = "area"
     resize: Resize = "stretch"
+    background: tuple[int, int, int] = (255, 255, 255)
+    fast_jpeg: bool = False
     on_error: Literal["raise", "skip"] = "raise"
     label_mode: Literal["categorical", "sparse", "binary"] = "categorical"
     limit: int | None = None
@@ -169,16 +171,26 @@ class Recipe(_Strict):
         label_mode: LabelMode = self.data.label_mode
         return ImageFolder(
             directory,
-            image_size=self.image_size,
-            batch_size=self.data.batch_size,
             seed=self.data.seed,
-            color_mode=self.data.color_mode,
-            interpolation=self.data.interpolation,
-            resize=self.data.resize,
             on_error=self.data.on_error,
             label_mode=label_mode,
             classes=classes,
+            **self.reading,
         )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How images are read: what every source that reads files takes."""
+        data = self.data
+        return {
+            "image_size": self.image_size,
+            "batch_size": data.batch_size,
+            "color_mode": data.color_mode,
+            "interpolation": data.interpolation,
+            "resize": data.resize,
+            "background": data.background,
+            "fast_jpeg": data.fast_jpeg,
+        }
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -198,10 +210,10 @@ class Recipe(_Strict):
             JointError: two stages do not fit.
         """
         keras.utils.set_random_seed(self.data.seed)
-        channels = 3 if self.data.color_mode == "rgb" else 1
+        image_shape = Decoding(self.image_size, self.data.color_mode).shape
         stages: list[Stage] = []
         for stage in self.stack:
-            shape = (*self.image_size, channels) if not stages else None
+            shape = image_shape if not stages else None
             stages.append(_build_stage(stage, shape, class_count))
         stack = Stack(stages)
         stack.compile(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thawline.data.augment import Augmentation
+from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.frame import ImageFrame
-from thawline.errors import DataError
+from thawline.errors import ArgumentError, DataError
 from thawline.specs import TensorSpec
 
 NUMBERS = np.arange(64, dtype=np.uint8).reshape(8, 8) % 5
@@ -44,7 +44,6 @@ def test_masks_are_resized_to_the_nearest(folders):
     np.testing.assert_array_equal(targets[..., 0], [NUMBERS[::2, ::2], NUMBERS.T[::2, ::2]])
 
 
-@pytest.mark.skipif(not hasattr(Augmentation, "apply_mask"), reason="Augmentation has no apply_mask yet")
 def test_a_mask_moves_with_its_image(folders):
     for kind in ("000", "001"):
         grey = np.repeat(NUMBERS[..., None] * 50, 3, axis=2)
@@ -81,3 +80,74 @@ def test_masks_may_be_a_column(folders):
     (masks / "a" / "000.png").unlink()
     with pytest.raises(DataError, match=r"1 of 2 files of column 'mask' are missing, first '.*masks/a/000\.png'"):
         ImageFrame(path, mask_column="mask", image_size=(8, 8))
+
+
+# -- masks in arrays -----------------------------------------------------------------------------------------
+
+
+SCENES = np.random.default_rng(5).integers(0, 5, (6, 8, 10)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("masks", [SCENES, SCENES[..., None], SCENES.astype(np.int64)])
+def test_masks_in_an_array_are_the_targets(masks):
+    source = ImageArrays(SCENES * 50, masks=masks, batch_size=4, seed=1)
+    assert source.target_spec == TensorSpec((None, 8, 10, 1), "uint8")
+    for batch in source.batches():
+        assert batch.targets.dtype == np.uint8
+        np.testing.assert_array_equal(batch.targets[..., 0], SCENES[batch.indices])
+
+
+def test_masks_in_an_array_move_as_their_images():
+    """Whole numbers moved by whole pixels and flips leave no doubt: each mask times 50 is its image."""
+    source = ImageArrays(SCENES * 50, masks=SCENES).augment(
+        horizontal_flip=True, vertical_flip=True, width_shift_range=4, height_shift_range=3
+    )
+    for view in range(6):
+        for batch in source.batches(view):
+            np.testing.assert_array_equal(batch.targets * 50, batch.images)
+    numbers = source.picture(2, view=3)[1]
+    moved = SCENES[2]
+    moved = moved[:, np.clip(np.arange(10) + int(numbers.shift_x), 0, 9)]
+    moved = moved[np.clip(np.arange(8) + int(numbers.shift_y), 0, 7)]
+    moved = moved[:, ::-1] if numbers.flip_horizontal else moved
+    moved = moved[::-1] if numbers.flip_vertical else moved
+    np.testing.assert_array_equal(source.targets(np.array([2]), view=3)[0, ..., 0], moved)
+
+
+def test_masks_in_an_array_keep_their_numbers_when_turned_and_resized():
+    source = ImageArrays(SCENES * 50, masks=SCENES * 7, image_size=(4, 5))
+    np.testing.assert_array_equal(source.targets(np.arange(6))[..., 0], SCENES[:, ::2, ::2] * 7)
+    turned = source.augment(rotation_range=60, zoom_range=0.5).targets(np.arange(6), view=1)
+    assert not np.array_equal(turned, source.targets(np.arange(6)))
+    assert set(np.unique(turned)) <= set(np.unique(SCENES * 7))
+
+
+def test_labels_beside_masks_serve_exact_splits():
+    source = ImageArrays(SCENES, ["a", "b"] * 3, masks=SCENES)
+    assert source.class_names == ("a", "b")
+    train, val = source.split(1 / 3, exact=True)
+    assert (train.class_counts, val.class_counts) == ({"a": 2, "b": 2}, {"a": 1, "b": 1})
+    for part in (train, val):
+        np.testing.assert_array_equal(part.targets(np.arange(len(part)))[..., 0], SCENES[part.rows])
+    assert source.target_content() != ImageArrays(SCENES, ["a", "b"] * 3, masks=SCENES // 2).target_content()
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (SCENES[:5], "masks are one for each of 6 images; got 5"),
+        (SCENES[:, :4], r"of the images' size, 8 x 10; got shape \(6, 4, 10\)"),
+        (np.stack([SCENES] * 3, axis=-1), r"got shape \(6, 8, 10, 3\)"),
+        (SCENES / 4, r"whole and from 0 to 255; got float64 from 0 to 1\. Give masks\.astype"),
+        (SCENES.astype(int) * 100, "got int64 from 0 to 400"),
+        (SCENES.astype(str), r"whole and from 0 to 255; got <U3\. Give"),
+    ],
+)
+def test_masks_that_are_no_class_numbers_of_the_images_are_refused(masks, message):
+    with pytest.raises(DataError, match=message):
+        ImageArrays(SCENES, masks=masks)
+
+
+def test_labels_beside_masks_are_one_class_each():
+    with pytest.raises((ArgumentError, DataError), match="one class per image"):
+        ImageArrays(SCENES, np.eye(6), masks=SCENES)

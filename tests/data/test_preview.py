@@ -1,14 +1,13 @@
 """Contact sheets show true pixels and the numbers that made them."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from thawline.data.augment import Draw
-from thawline.data.preview import _text, contact_sheet
+from thawline.data.preview import _changes, _elide, _wrap, contact_sheet
 from thawline.data.sources.folder import ImageFolder
 from thawline.errors import ArgumentError
 
@@ -59,9 +58,8 @@ def test_small_grey_images_are_enlarged_in_squares(image_folder):
 
 def test_the_text_says_the_numbers_that_change_something():
     numbers = Draw(rotation=-9.42, zoom_x=0.939, flip_horizontal=True, crop_width=0.5, grayscale=True, entropy=4)
-    text = _text(numbers).replace("\N{NO-BREAK SPACE}", " ")
-    assert text == "crop 50% x 100%, turn -9.4°, zoom 0.94; 1.00, flip horizontal, grey"
-    assert _text(Draw()) == "as it is"
+    assert _changes(numbers) == ["crop 50% x 100%", "turn -9.4°", "zoom 0.94; 1.00", "flip horizontal", "grey"]
+    assert _changes(Draw()) == ["as it is"]
 
 
 @pytest.mark.parametrize("arguments", [{"count": 0}, {"views": 1.5}])
@@ -70,14 +68,21 @@ def test_numbers_below_one_are_refused(source, arguments):
         source.preview(**arguments)
 
 
-def test_long_names_are_cut():
-    class Long:
-        paths = (Path("a" * 200 + ".png"),)
+def test_long_names_are_cut_in_their_middle_and_no_text_is_wider_than_its_picture():
+    font = ImageFont.load_default(12)
+    for name in ("rose.jpg", "a_rather_long_name_of_a_photo_of_a_rose_0042.jpg", "W" * 200):
+        text = f"view 0 · {name}"
+        short = _elide(text, font, 140)
+        assert font.getlength(short) <= 140
+        assert short == text if len(name) < 10 else (short[:8] == text[:8] and short[-6:] == text[-6:])
+        # What is cut is cut because one letter more would not fit.
+        assert short == text or font.getlength(short) > 140 - 2 * font.getlength("W")
 
-        def __len__(self):
-            return 1
 
-        def picture(self, index, view=0):
-            return np.zeros((130, 140, 3), np.uint8), Draw()
-
-    assert contact_sheet(Long(), [0], [0]).shape[1] == 140 + 16
+def test_numbers_fill_lines_without_being_torn():
+    font = ImageFont.load_default(12)
+    parts = _changes(Draw(rotation=-9.4, shift_x=3.0, shear=2.0, zoom_x=0.9, brightness=1.2, flip_horizontal=True))
+    lines = _wrap(parts, font, 160)
+    assert " ".join(lines) == ", ".join(parts)
+    assert all(font.getlength(line) <= 160 for line in lines)
+    assert len(lines) < len(parts)

@@ -31,14 +31,7 @@ def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> No
 def predict(path: Path, paths: Sequence[Path], *, top: int, as_json: bool, quiet: bool) -> None:
     """Prints the likeliest classes for each image."""
     _, recipe, stack = _open(path)
-    images = ImageFiles(
-        paths,
-        image_size=recipe.image_size,
-        batch_size=recipe.data.batch_size,
-        color_mode=recipe.data.color_mode,
-        interpolation=recipe.data.interpolation,
-        resize=recipe.data.resize,
-    )
+    images = ImageFiles(paths, **recipe.reading)
     answers = stack.predict(images, verbose=0 if quiet else "auto")
     rows = describe_answers(images.paths, answers, stack.class_names, top)
     if as_json:

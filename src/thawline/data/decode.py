@@ -79,8 +79,8 @@ class Decoding:
             page, and its dark lines would vanish on black.
         fast_jpeg: decode a JPEG that is at least 2, 4 or 8 times as large as image_size at that part of its size; needs
             interpolation="area". Two photos of 640x427 at 150x150 were decoded and resized 1.5 to 2.6 times as fast,
-            and their pixels moved by 1.2 and 3.1 of 255 on average, single ones by 65; at 50x50 by 3.4 and 5.6, single
-            ones by 103. Off by default: nothing changes unasked.
+            and their pixels moved by 1.2 and 3.1 of 255 on average, single ones by 74; at 50x50 by 3.4 and 5.6, single
+            ones by 105. Off by default: nothing changes unasked.
 
     Raises:
         ArgumentError: a size or colour is not made of whole numbers in range, or a word is not known.

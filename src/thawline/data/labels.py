@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from thawline.errors import ArgumentError, DataError
-from thawline.specs import TensorSpec
+from thawline.specs import PIXELS, TensorSpec
 
 LabelMode = Literal["categorical", "sparse", "binary", "multi_label", "regression", "input", "none"]
 
@@ -25,7 +25,7 @@ class Look(Protocol):
     """One view of the images of a batch, for labels that are made of pixels."""
 
     def images(self) -> np.ndarray:
-        """The images as the model sees them, uint8 (n, height, width, channels), 0 to 255."""
+        """The images as the model sees them: uint8 (n, height, width, channels), 0 to 255, or standardized float32."""
 
     def follow(self, masks: list[np.ndarray]) -> list[np.ndarray]:
         """Masks, one for each image, moved as the view moves the images."""
@@ -169,10 +169,12 @@ class MultiLabel(Labels):
 
 
 class Regression(Labels):
-    """Numbers: float32 (n, k). Images are alike when their first numbers lie in the same tenth.
+    """Numbers as they are: (n, ...), of the values' shape and dtype.
+
+    Images are alike when their first numbers lie in the same tenth.
 
     Args:
-        values: float32 (n, k), all finite.
+        values: float32 or int32 (n, ...), all finite.
 
     Raises:
         DataError: a number is not finite.
@@ -183,15 +185,15 @@ class Regression(Labels):
     """
 
     def __init__(self, values: np.ndarray) -> None:
-        odd = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        odd = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
         if len(odd):
             raise DataError(
                 f"{len(odd)} of {len(values)} images have a label that is no finite number, first row {odd[0]}: "
                 f"{values[odd[0]].tolist()}. Fill it in or leave the row out."
             )
         super().__init__(values)
-        self._all = values
-        self.spec: TargetSpec = TensorSpec((None, values.shape[1]), "float32")
+        self._first = values.reshape(len(values), -1)[:, 0]
+        self.spec: TargetSpec = TensorSpec((None, *values.shape[1:]), str(values.dtype))
 
     def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
         """The numbers."""
@@ -199,8 +201,8 @@ class Regression(Labels):
 
     def strata(self, rows: np.ndarray) -> np.ndarray:
         """The tenth of all values that the first number lies in."""
-        edges = np.unique(np.quantile(self._all[:, 0], np.arange(1, _BINS) / _BINS))
-        bins: np.ndarray = np.searchsorted(edges, self._all[rows, 0], side="right")
+        edges = np.unique(np.quantile(self._first, np.arange(1, _BINS) / _BINS))
+        bins: np.ndarray = np.searchsorted(edges, self._first[rows], side="right")
         return bins
 
     def members(self, rows: np.ndarray) -> np.ndarray:
@@ -209,13 +211,16 @@ class Regression(Labels):
 
 
 class Input(Labels):
-    """The image itself, for an autoencoder: float32 (n, height, width, channels), 0 to 1.
+    """The image itself, for an autoencoder: float32 (n, height, width, channels), 0 to 1 unless scaled otherwise.
 
-    It is the very view that the model sees, augmentation included, as pixels / 255.
+    It is the very view that the model sees, augmentation included: pixels / 255, or the values as they are where the
+    source standardizes them (`rescale` and the like).
 
     Args:
         shape: height, width and channels of the images.
         values: int32 class numbers by which splits keep the shares, or None.
+        class_names: the names of those classes.
+        divisor: what pixels are divided by.
 
     Example:
         >>> print(Input((8, 8, 3)).spec)
@@ -223,15 +228,23 @@ class Input(Labels):
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], values: np.ndarray | None = None, class_names: Sequence[str] = ()
+        self,
+        shape: tuple[int, int, int],
+        values: np.ndarray | None = None,
+        class_names: Sequence[str] = (),
+        *,
+        divisor: float = PIXELS[1],
     ) -> None:
         super().__init__(values, class_names)
-        self.spec: TargetSpec = TensorSpec((None, *shape), "float32", (0.0, 1.0))
+        self._divisor = np.float32(divisor)
+        low, high = sorted(bound / divisor for bound in PIXELS)
+        self.spec: TargetSpec = TensorSpec((None, *shape), "float32", (low, high))
 
     def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
-        """The images of this look, divided by 255."""
+        """The images of this look."""
         assert look is not None
-        return look.images().astype(np.float32) / np.float32(255)
+        images = look.images()
+        return images.astype(np.float32) / self._divisor if images.dtype == np.uint8 else images
 
 
 class Outputs(Labels):

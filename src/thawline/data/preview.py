@@ -5,7 +5,6 @@ Pixels are shown before they are standardized, since people see 0 to 255.
 
 import io
 import os
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +40,8 @@ _FORMS = (
     (("noise",), "noise {:.0f}"),
     (("erase_width", "erase_height"), "erased {:.0%} x {:.0%}"),
 )
-# Keeps a word and its number on one line; the font has no sign for it, so that it becomes a space when drawn.
-_STUCK = "\N{NO-BREAK SPACE}"
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Pictures(Protocol):
@@ -126,7 +125,7 @@ def contact_sheet(
     return pixels
 
 
-def _cell(source: Pictures, index: int, view: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     """One picture with its text."""
     pixels, numbers = source.picture(index, view)
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
@@ -135,29 +134,44 @@ def _cell(source: Pictures, index: int, view: int, font: ImageFont.FreeTypeFont 
         # Pixels of small pictures stay squares.
         filtered = Image.Resampling.NEAREST if width > picture.width else Image.Resampling.BOX
         picture = picture.resize((width, max(round(picture.height * width / picture.width), 1)), filtered)
-    name = source.paths[index].name
-    # An average letter of the default font is a little more than half as wide as high.
-    letters = int(width / (0.52 * _FONT_SIZE))
-    title = textwrap.shorten(f"view {view} \N{MIDDLE DOT} {name}", letters + 3, placeholder="...")
-    if len(title) <= len(f"view {view} ..."):
-        title = f"view {view} \N{MIDDLE DOT} {name[: letters - 12]}..."
-    lines = [title, *textwrap.wrap(_text(numbers), letters, break_long_words=False)]
+    title = _elide(f"view {view} \N{MIDDLE DOT} {source.paths[index].name}", font, width)
+    lines = [title, *_wrap(_changes(numbers), font, width)]
     cell = Image.new("RGB", (width, picture.height + 3 + _LINE * len(lines)), _PAPER)
     cell.paste(picture, (0, 0))
     pen = ImageDraw.Draw(cell)
     for number, line in enumerate(lines):
-        pen.text(
-            (0, picture.height + 2 + _LINE * number), line.replace(_STUCK, " "), _INK if number == 0 else _SOFT, font
-        )
+        pen.text((0, picture.height + 2 + _LINE * number), line, _INK if number == 0 else _SOFT, font)
     return cell
 
 
-def _text(numbers: Draw) -> str:
+def _elide(text: str, font: Font, width: int) -> str:
+    """The text, without its middle where it would be wider than so many pixels: names differ at both ends."""
+    short, kept = text, len(text)
+    while font.getlength(short) > width and kept > 2:
+        kept -= 1
+        short = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+    return short
+
+
+def _wrap(parts: Sequence[str], font: Font, width: int) -> list[str]:
+    """Lines of parts, as many in each as so many pixels hold; no part is torn."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = f"{lines[-1]}, {part}"
+        if font.getlength(longer + ",") <= width:
+            lines[-1] = longer
+        else:
+            lines[-1] += ","
+            lines.append(part)
+    return lines
+
+
+def _changes(numbers: Draw) -> list[str]:
     """The numbers that change something, short: both axes in one, rectangles by their size in percent."""
     given, neutral = numbers.as_dict(), Draw().as_dict()
     parts = []
     for names, form in _FORMS:
         if any(given[name] != neutral[name] for name in names):
-            parts.append(form.format(*(given[name] for name in names)).replace(" ", _STUCK))
-    parts += [f"flip {axis}".replace(" ", _STUCK) for axis in ("horizontal", "vertical") if given[f"flip_{axis}"]]
-    return ", ".join([*parts, *(["grey"] if numbers.grayscale else [])]) or "as it is"
+            parts.append(form.format(*(given[name] for name in names)))
+    parts += [f"flip {axis}" for axis in ("horizontal", "vertical") if given[f"flip_{axis}"]]
+    return [*parts, *(["grey"] if numbers.grayscale else [])] or ["as it is"]

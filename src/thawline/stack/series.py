@@ -119,11 +119,12 @@ class StageSeries:
     def check_targets(self, wanted: TensorSpec | dict[str, TensorSpec] | None, class_count: int) -> None:
         """Raises JointError when the last stage's answers and the labels cannot belong together.
 
-        Several outputs by name are left to Keras, which compares the names with those of the answers.
+        Of several outputs only the names are compared.
         """
         if wanted is None:
             raise JointError("The images have no labels, but training and evaluation compare answers with labels.")
         if isinstance(wanted, dict):
+            self._check_output_names(wanted)
             return
         given, name = self.output_spec, self.stages[-1].name
         if len(wanted.shape) > 2:
@@ -135,6 +136,9 @@ class StageSeries:
                 f"{class_count or wanted.shape[-1]} values. "
                 "Put GlobalAveragePooling2D() or Flatten() into the stage."
             )
+        if len(wanted.shape) == 1 and not class_count:
+            # Whole numbers without names may be classes or quantities: the loss knows.
+            return
         # Class numbers say how wide the answer must be only together with the class count.
         width = wanted.shape[-1] if len(wanted.shape) == 2 else class_count
         if given.shape[-1] is not None and given.shape[-1] != width:
@@ -143,6 +147,18 @@ class StageSeries:
                 f"Stage {name!r} gives {given.shape[-1]} values per image, but {have} {width}. "
                 f"Build the last layer with {width} units."
             )
+
+    def _check_output_names(self, wanted: dict[str, TensorSpec]) -> None:
+        """Outputs by name need answers by these names."""
+        given = self.model.output
+        if isinstance(given, dict) and set(wanted) <= set(given):
+            return
+        came = f"are called {', '.join(map(repr, given))}" if isinstance(given, dict) else "have no names"
+        example = ", ".join(f"{name!r}: ..." for name in wanted)
+        raise JointError(
+            f"The labels are for the outputs {', '.join(map(repr, wanted))}, but the answers of stage "
+            f"{self.stages[-1].name!r} {came}. Build its model with a dictionary, keras.Model(inputs, {{{example}}})."
+        )
 
     def _check_maps(self, given: TensorSpec, wanted: TensorSpec) -> None:
         """Maps as targets need answers of the same height and width; their channels are the loss's affair."""

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from thawline.errors import ArgumentError
-
 
 class ChangedMeaningWarning(UserWarning):
     """An argument does what Keras documents, where Keras does something else.
@@ -35,19 +33,6 @@ CHANGES = {
 }
 
 _told: set[str] = set()
-
-
-def check_changes(given: Mapping[str, Any]) -> None:
-    """Refuses arguments that Keras takes and that cannot be meant.
-
-    Raises:
-        ArgumentError: `rescale` beside `preprocessing_function`.
-    """
-    if given["rescale"] and given["preprocessing_function"] is not None:
-        raise ArgumentError(
-            "rescale and preprocessing_function together scale twice: the function gets pixels from 0 to 255, and what "
-            "it gives is multiplied once more. Leave rescale out, or scale inside the function."
-        )
 
 
 def tell_changes(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

@@ -3,17 +3,20 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from thawline.backend import keras
 from thawline.data.augment import Augmentation, Draw
-from thawline.data.generator.differences import check_changes, is_equal, tell_changes
+from thawline.data.generator.differences import is_equal, tell_changes
 from thawline.data.generator.iterators import ImageIterator, Iterator, LegacyIterator
 from thawline.data.generator.listing import (
     FOLDER_MODES,
+    SUBSETS,
     array_rows,
     check_same_answers,
     folder_rows,
@@ -22,36 +25,16 @@ from thawline.data.generator.listing import (
     keras_part,
     table_rows,
 )
-from thawline.data.generator.looks import (
-    Copies,
-    KerasLooks,
-    OwnLooks,
-    as_pixels,
-    channels_last,
-    keras_decoding,
-    keras_loading,
-)
+from thawline.data.generator.looks import Copies, KerasLooks, OwnLooks, Reading, as_pixels, channels_last
 from thawline.data.generator.rows import Rows, split_by_content
-from thawline.data.generator.steps import STANDARDIZES, check_fitted, check_images, measure
 from thawline.data.legacy import LegacyTransform, check_word
-from thawline.data.sources.folder import ImageFolder
-from thawline.errors import ArgumentError
+from thawline.data.sources.pictures import ArrayPictures, FilePictures, Pictures
+from thawline.errors import ArgumentError, DataError
 
-# What an Augmentation does to uint8 pixels; the rest of the arguments works on float32 afterwards.
-_AUGMENTS = (
-    "rotation_range",
-    "width_shift_range",
-    "height_shift_range",
-    "brightness_range",
-    "shear_range",
-    "zoom_range",
-    "channel_shift_range",
-    "fill_mode",
-    "cval",
-    "horizontal_flip",
-    "vertical_flip",
-    "interpolation_order",
-)
+# The arguments that are an Augmentation's, too; the layout of the axes is the generator's own.
+_AUGMENTS = {field.name for field in fields(Augmentation)} & {field.name for field in fields(LegacyTransform)} - {
+    "data_format"
+}
 
 # Keras' names for the numbers of a draw.
 _KERAS_NAMES = {
@@ -71,8 +54,8 @@ _KERAS_NAMES = {
 class ImageDataGenerator:
     """Augmented batches from folders, tables and arrays, with the arguments of Keras' ImageDataGenerator.
 
-    What `flow*` return goes into `keras.Model.fit`, `evaluate` and `predict`; from a folder also into `Stack.fit`, by
-    its `.source`.
+    What `flow*` return goes into `keras.Model.fit`, `evaluate` and `predict`, and into those of a `Stack`, which takes
+    its `.source`: the same images, views, answers and order.
 
     The arguments mean what Keras' documentation says. Where Keras does something else, a `ChangedMeaningWarning` says
     so on the first use: shifts move along their own axis, pictures turn about their centre, brightness is a factor.
@@ -89,7 +72,7 @@ class ImageDataGenerator:
             channel_shift_range, fill_mode, cval, horizontal_flip, vertical_flip, interpolation_order: as in
             `thawline.Augmentation`.
         rescale: a factor, after the preprocessing function; give one of the two.
-        preprocessing_function: float32 (height, width, channels), 0 to 255, to an array of the same shape.
+        preprocessing_function: a float32 image, 0 to 255, laid out as `data_format` says, to an array of its shape.
         data_format: "channels_last" or "channels_first"; Keras' setting by default.
         validation_split: the share of the subset "validation", above 0 and below 1.
         dtype: of the images; Keras' setting by default.
@@ -139,25 +122,24 @@ class ImageDataGenerator:
         self.validation_split = validation_split
         self.data_format = data_format or keras.config.image_data_format()
         self.dtype = dtype or keras.config.floatx()
-        settled = {**given, "data_format": self.data_format, "dtype": self.dtype}
-        names = {item.name for item in fields(LegacyTransform) if item.init}
-        self._keras = LegacyTransform(**{name: value for name, value in settled.items() if name in names})
         self._random = np.random.RandomState()
-        self._augmentation: Augmentation | None = None
-        if not legacy:
-            self._settle(given)
+        if legacy:
+            settled = {**given, "data_format": self.data_format, "dtype": self.dtype}
+            names = {item.name for item in fields(LegacyTransform) if item.init}
+            self._keras = LegacyTransform(**{name: value for name, value in settled.items() if name in names})
+        else:
+            self._augmentation = self._settle(given)
 
-    def _settle(self, given: dict[str, Any]) -> None:
+    def _settle(self, given: dict[str, Any]) -> Augmentation:
         """Takes the arguments in their own meaning, and says where that is not Keras'."""
-        check_changes(given)
+        check_word("data_format", self.data_format, ("channels_last", "channels_first"))
         defaults = {name: parameter.default for name, parameter in signature(ImageDataGenerator).parameters.items()}
         used = {name: given[name] for name in _AUGMENTS if not is_equal(given[name], defaults[name])}
+        if self.data_format == "channels_first" and given["preprocessing_function"] is not None:
+            used["preprocessing_function"] = partial(_call_channels_first, given["preprocessing_function"])
         augmentation = Augmentation(**used)
-        self._augmentation = None if augmentation.is_identity else augmentation
-        # The geometry is the augmentation's; these steps follow it.
-        steps = {name: getattr(self._keras, name) for name in (*STANDARDIZES, "zca_epsilon", "data_format", "dtype")}
-        self._steps = LegacyTransform(**steps)
         tell_changes(given, defaults)
+        return augmentation
 
     # -- iterators -------------------------------------------------------------------------------------------
 
@@ -195,19 +177,13 @@ class ImageDataGenerator:
         Raises:
             DataError: lengths differ, or values are neither pixels nor fractions.
         """
-        copies = Copies(save_to_dir, save_prefix, save_format)
         rows = array_rows(x, y, sample_weight, self.dtype if self.legacy else None)
         if self.legacy:
-            part = fractions(subset, self.validation_split)
-            chosen = keras_part(rows, part)
-            if part is not None and not ignore_class_split:
+            if subset is not None and not ignore_class_split:
                 check_same_answers(rows.labels, self.validation_split)
-            return self._legacy(chosen, {}, copies, batch_size, shuffle, seed)
-        images, scale = as_pixels(channels_last(np.asarray(rows.images), self.data_format))
-        looks = OwnLooks(
-            replace(rows, images=images), self._augmentation, check_fitted(self._steps), scale=scale, copies=copies
-        )
-        return self._own(looks, subset, batch_size, shuffle, seed)
+            rows = keras_part(rows, fractions(subset, self.validation_split))
+        copies = Copies(save_to_dir, save_prefix, save_format)
+        return self._iterator(rows, None, subset, copies, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     def flow_from_directory(
         self,
@@ -248,31 +224,14 @@ class ImageDataGenerator:
             DataError: no images, or `class_mode="binary"` without two classes.
         """
         check_word("class_mode", class_mode, FOLDER_MODES)
-        copies = Copies(save_to_dir, save_prefix, save_format)
+        options: dict[str, Any] = {"classes": classes, "class_mode": class_mode, "follow_links": follow_links}
         if self.legacy:
-            part = fractions(subset, self.validation_split)
-            rows = keras_folder_rows(
-                directory, classes=classes, class_mode=class_mode, follow_links=follow_links, part=part
-            )
-            loading = keras_loading(target_size, color_mode, interpolation, keep_aspect_ratio)
-            return self._legacy(rows, loading, copies, batch_size, shuffle, seed)
-        decoding = keras_decoding(target_size, color_mode, interpolation, keep_aspect_ratio)
-        mode: Any = {"input": "none", None: "none"}.get(class_mode, class_mode)
-        folder = ImageFolder(
-            directory,
-            image_size=decoding.image_size,
-            batch_size=batch_size,
-            color_mode=decoding.color_mode,
-            interpolation=decoding.interpolation,
-            label_mode=mode,
-            classes=classes,
-            follow_links=follow_links,
-            resize=decoding.resize,
-        )
-        rows = folder_rows(folder, class_mode)
-        looks = OwnLooks(rows, self._augmentation, check_fitted(self._steps), decoding, copies=copies)
-        looks = replace(looks, folder=folder)
-        return self._own(looks, subset, batch_size, shuffle, seed)
+            rows = keras_folder_rows(directory, part=fractions(subset, self.validation_split), **options)
+        else:
+            rows = folder_rows(directory, **options)
+        reading = Reading(target_size, color_mode, interpolation, keep_aspect_ratio)
+        copies = Copies(save_to_dir, save_prefix, save_format)
+        return self._iterator(rows, reading, subset, copies, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     def flow_from_dataframe(
         self,
@@ -321,7 +280,6 @@ class ImageDataGenerator:
         """
         if kwargs:
             raise ArgumentError(f"flow_from_dataframe() has no argument {next(iter(kwargs))!r}. Leave it out.")
-        copies = Copies(save_to_dir, save_prefix, save_format)
         rows = table_rows(
             dataframe,
             directory,
@@ -331,14 +289,13 @@ class ImageDataGenerator:
             classes=classes,
             class_mode=class_mode,
             validate_filenames=validate_filenames,
+            legacy=self.legacy,
         )
         if self.legacy:
-            loading = keras_loading(target_size, color_mode, interpolation, False)
-            chosen = keras_part(rows, fractions(subset, self.validation_split))
-            return self._legacy(chosen, loading, copies, batch_size, shuffle, seed)
-        decoding = keras_decoding(target_size, color_mode, interpolation, False)
-        looks = OwnLooks(rows, self._augmentation, check_fitted(self._steps), decoding, copies=copies)
-        return self._own(looks, subset, batch_size, shuffle, seed)
+            rows = keras_part(rows, fractions(subset, self.validation_split))
+        reading = Reading(target_size, color_mode, interpolation)
+        copies = Copies(save_to_dir, save_prefix, save_format)
+        return self._iterator(rows, reading, subset, copies, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     # -- single images ---------------------------------------------------------------------------------------
 
@@ -356,15 +313,12 @@ class ImageDataGenerator:
         if self.legacy:
             return self._keras.draw(img_shape, self._stream(seed))
         size = img_shape[1:3] if self.data_format == "channels_first" else img_shape[:2]
-        numbers = Draw()
-        if self._augmentation is not None:
-            start = self._random.randint(2**31) if seed is None else seed
-            numbers = self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1]))
-        drawn = numbers.as_dict()
+        start = self._random.randint(2**31) if seed is None else seed
+        drawn = self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1])).as_dict()
         answer: dict[str, Any] = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
-        if not self._keras.channel_shift_range:
+        if not self._augmentation.channel_shift_range:
             answer["channel_shift_intensity"] = None
-        if self._keras.brightness_range is None:
+        if self._augmentation.brightness_range is None:
             answer["brightness"] = None
         return answer
 
@@ -387,7 +341,7 @@ class ImageDataGenerator:
             if value is not None:
                 numbers[_KERAS_NAMES[name]] = value
         pixels, scale = as_pixels(channels_last(x, self.data_format))
-        moved = (self._augmentation or Augmentation()).transform(np.ascontiguousarray(pixels), Draw(**numbers))
+        moved = self._augmentation.transform(np.ascontiguousarray(pixels), Draw(**numbers))
         values = moved.astype(np.float32) * np.float32(scale)
         return values.transpose(2, 0, 1) if self.data_format == "channels_first" else values
 
@@ -399,16 +353,21 @@ class ImageDataGenerator:
         """Preprocessing function, rescale, samplewise, featurewise, ZCA, in this order.
 
         Args:
-            x: float images (..., height, width, channels); changed in place with legacy=True, as in Keras.
+            x: float (height, width, channels), or several images along a first axis; changed in place with
+                legacy=True, as in Keras.
 
         Raises:
             ArgumentError: `fit` did not come first, where it has to.
         """
-        return (
-            self._keras.standardize(x)
-            if self.legacy
-            else check_fitted(self._steps).standardize(np.array(x, np.float32))
-        )
+        if self.legacy:
+            return self._keras.standardize(x)
+        self._check_fitted()
+        images = np.array(channels_last(x, self.data_format), np.float32)
+        if images.ndim > 3:
+            values = np.stack([self._augmentation.standardize(image) for image in images])
+        else:
+            values = self._augmentation.standardize(images)
+        return np.moveaxis(values, -1, -3) if self.data_format == "channels_first" else values
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
         """Takes statistics from images, for the featurewise arguments and ZCA.
@@ -430,48 +389,64 @@ class ImageDataGenerator:
             self._keras.fit(x, self._stream(seed), augment=augment, rounds=rounds)
             return
         images = np.asarray(x)
-        check_images(self._steps, images)
+        if images.ndim != 4:
+            raise DataError(f"fit() takes images as one array, (n, height, width, channels); got {images.shape}.")
         if augment:
             copies = [image for _ in range(rounds) for image in images]
             seeds = [None if seed is None else seed + number for number in range(len(copies))]
             images = np.stack([self.random_transform(*pair) for pair in zip(copies, seeds, strict=True)])
-        measure(self._steps, images)
+        if self._augmentation.needs_statistics:
+            self._augmentation = self._augmentation.fit(channels_last(images, self.data_format))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _stream(self, seed: int | None) -> np.random.RandomState:
         return self._random if seed is None else np.random.RandomState(seed)
 
-    def _legacy(
-        self, rows: Rows, loading: dict[str, Any], copies: Copies, batch_size: int, shuffle: bool, seed: int | None
-    ) -> LegacyIterator:
-        looks = KerasLooks(rows, self._keras, loading, copies)
-        return LegacyIterator(rows, looks, batch_size=batch_size, shuffle=shuffle, seed=seed)
+    def _check_fitted(self) -> None:
+        if self._augmentation.needs_statistics and self._augmentation.statistics is None:
+            raise ArgumentError(
+                "featurewise_center, featurewise_std_normalization and zca_whitening need statistics of the training "
+                "images. Call fit(images) first."
+            )
 
-    def _own(
-        self,
-        looks: OwnLooks,
-        subset: str | None,
-        batch_size: int,
-        shuffle: bool,
-        seed: int | None,
-    ) -> ImageIterator:
-        """An iterator over a subset of the rows; validation is not augmented."""
-        check_word("subset", subset, ("training", "validation", None))
-        kept = np.arange(len(looks.rows))
+    def _iterator(
+        self, rows: Rows, reading: Reading | None, subset: str | None, copies: Copies, **order: Any
+    ) -> Iterator:
+        """Batches of these rows, from files as they are read or from arrays; `order` is size, shuffle and seed."""
+        if self.legacy:
+            loading = {} if reading is None else reading.loading()
+            return LegacyIterator(rows, KerasLooks(rows, self._keras, loading, copies), **order)
+        check_word("subset", subset, (*SUBSETS, None))
+        if subset is not None and not self.validation_split:
+            raise ArgumentError(f"subset={subset!r} needs ImageDataGenerator(validation_split=...), like 0.2.")
+        self._check_fitted()
+        scale = 1.0
+        pictures: Pictures
+        if reading is None:
+            images, scale = as_pixels(channels_last(np.asarray(rows.images), self.data_format))
+            rows, pictures = replace(rows, images=images), ArrayPictures(images)
+        else:
+            pictures = FilePictures([Path(path) for path in rows.filepaths], reading.decoding())
+        kept = np.arange(len(rows))
         if subset is not None:
-            if not self.validation_split:
-                raise ArgumentError(f"subset={subset!r} needs ImageDataGenerator(validation_split=...), like 0.2.")
-            sides = split_by_content(looks.rows, list(looks.digests()), self.validation_split)
-            kept = sides[("training", "validation").index(subset)]
-        augmentation = None if subset == "validation" else looks.augmentation
-        rows = looks.rows.select(kept)
-
-        own = replace(
-            looks,
-            rows=rows,
-            augmentation=augmentation,
-            folder=None if looks.folder is None else looks.folder.select(kept),
-            is_validation=subset == "validation",
+            sides = split_by_content(rows, pictures.digests(kept, show_progress=True), self.validation_split)
+            kept = sides[SUBSETS.index(subset)]
+        is_validation = subset == "validation"
+        looks = OwnLooks(
+            rows,
+            pictures,
+            kept,
+            self._augmentation.without_chance() if is_validation else self._augmentation,
+            scale=scale,
+            data_format=self.data_format,
+            dtype=self.dtype,
+            copies=copies,
+            is_validation=is_validation,
         )
-        return ImageIterator(rows, own, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        return ImageIterator(rows if subset is None else rows.select(kept), looks, **order)
+
+
+def _call_channels_first(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """A function for images with their channels first, called with one that has them last."""
+    return np.asarray(function(image.transpose(2, 0, 1))).transpose(1, 2, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from thawline.data.decode import EXTENSIONS
 from thawline.data.generator.rows import CLASS_MODES, Rows
 from thawline.data.legacy import check_word
 from thawline.data.sources.folder import ImageFolder
@@ -68,8 +69,17 @@ def keras_folder_rows(
     )
 
 
-def folder_rows(source: ImageFolder, class_mode: str | None) -> Rows:
-    """The images of a source, in its order."""
+def folder_rows(
+    directory: str | os.PathLike[str], *, classes: Sequence[str] | None, class_mode: str | None, follow_links: bool
+) -> Rows:
+    """The images of a folder as `ImageFolder` lists them.
+
+    Raises:
+        FolderNotFoundError: there is no such folder.
+        DataError: no images, a single class, or a class that is not there.
+    """
+    mode: Any = {"input": "none", None: "none"}.get(class_mode, class_mode)
+    source = ImageFolder(directory, label_mode=mode, classes=classes, follow_links=follow_links)
     names = tuple(str(Path(path).relative_to(source.directory)) for path in source.paths)
     return Rows(class_mode, source.labels, dict(source.class_indices), names, tuple(map(str, source.paths)))
 
@@ -84,6 +94,7 @@ def table_rows(
     classes: Sequence[str] | None,
     class_mode: str | None,
     validate_filenames: bool,
+    legacy: bool,
 ) -> Rows:
     """The rows of a pandas DataFrame whose files are there and whose classes are wanted.
 
@@ -93,7 +104,8 @@ def table_rows(
         x_col, y_col, weight_col: the columns of file names, answers and weights.
         classes: the classes in the order of their numbers; rows of others are left out. None: all, sorted.
         class_mode: what the answers are.
-        validate_filenames: whether files that are not there are left out, with a warning.
+        validate_filenames: whether files that are not there or no images are left out, with a warning.
+        legacy: whether images are known by Keras' endings, or by all that are decoded.
 
     Raises:
         ArgumentError: a column that is not there, or a class mode that is not known.
@@ -104,9 +116,8 @@ def table_rows(
     paths = [os.path.join(directory or "", name) for name in filenames]  # noqa: PTH118  # as strings, as in Keras
     kept = list(range(len(paths)))
     if validate_filenames:
-        kept = [
-            index for index in kept if paths[index].lower().endswith(_KERAS_ENDINGS) and Path(paths[index]).is_file()
-        ]
+        endings = _KERAS_ENDINGS if legacy else tuple(EXTENSIONS)
+        kept = [index for index in kept if paths[index].lower().endswith(endings) and Path(paths[index]).is_file()]
         if len(kept) < len(paths):
             missing = next(path for index, path in enumerate(paths) if index not in set(kept))
             warnings.warn(
@@ -129,6 +140,7 @@ def table_rows(
         tuple(filenames[index] for index in kept),
         tuple(paths[index] for index in kept),
         weights=None if weight_col is None else table[weight_col].to_numpy()[kept],
+        columns=(y_col,) if isinstance(y_col, str) else tuple(y_col),
     )
 
 

@@ -1,26 +1,24 @@
 """Where the pixels of a generator's iterator come from: Keras' way, or thawline's own."""
 
-import copy
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from blake3 import blake3
 from PIL import Image
 
-from thawline.data.augment import Augmentation, Draw
-from thawline.data.decode import Decoding, decode
+from thawline.data.augment import Augmentation
+from thawline.data.decode import Decoding
 from thawline.data.generator.rows import Rows
-from thawline.data.generator.steps import STANDARDIZES
+from thawline.data.generator.targets import stack_labels
 from thawline.data.legacy import CHANNELS, RESAMPLINGS, LegacyTransform, check_word, load_image, stretched_image
-from thawline.data.sources.folder import ImageFolder
+from thawline.data.sources.pictures import Pictures
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError, DataError, UnreadableImageError
+from thawline.errors import ArgumentError, DataError
 
 _FIRST = "channels_first"
 
@@ -102,62 +100,74 @@ class OwnLooks:
     """Pixels as thawline gives them: uint8 that are decoded and augmented, then standardized in float32.
 
     Attributes:
-        rows: the images; arrays hold uint8 pixels, channels last.
-        augmentation: what happens to them, or None.
-        steps: preprocessing function, rescale, samplewise, featurewise and ZCA.
-        decoding: how files are decoded; None for arrays.
-        scale: what pixels are multiplied by before the steps: 1 / 255 where arrays were given as fractions.
+        rows: the images that were listed; arrays hold uint8 pixels, channels last.
+        pictures: their pixels and digests.
+        kept: int64, the rows that are shown.
+        augmentation: what happens to them; it may be nothing.
+        scale: what pixels are multiplied by before they are standardized: 1 / 255 where arrays were given as fractions.
+        data_format: "channels_last" or "channels_first", of what the iterator gives.
+        dtype: of images; answers are float32.
         copies: where copies go.
-        folder: the same images as a source, or None.
         is_validation: whether they are the validation side of a split.
     """
 
     rows: Rows
-    augmentation: Augmentation | None
-    steps: LegacyTransform
-    decoding: Decoding | None = None
+    pictures: Pictures
+    kept: np.ndarray
+    augmentation: Augmentation
     scale: float = 1.0
+    data_format: str = "channels_last"
+    dtype: str = "float32"
     copies: Copies = Copies()
-    folder: ImageFolder | None = None
     is_validation: bool = False
-
-    @property
-    def dtype(self) -> str:
-        """Of images; answers are float32."""
-        return self.steps.dtype
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of every image."""
-        shape = shape_of(self.rows.images) if self.decoding is None else self.decoding.shape
-        return ordered(shape, self.steps.data_format)
+        return ordered(self.pictures.shape, self.data_format)
 
     def source(self, batch_size: int, seed: int) -> ImageSource:
         """The same images for a Stack.
 
         Raises:
-            ArgumentError: there is none; the message says why.
+            ArgumentError: a Stack cannot take them; the message says why.
+            DataError: answers are no numbers, or weights are negative.
         """
-        if self.folder is None:
-            raise ArgumentError(
-                "Only flow_from_directory gives images for a Stack so far. Use keras.Model.fit, or write the images "
-                "into one folder per class."
-            )
-        if self.rows.class_mode == "input":
-            raise ArgumentError("class_mode='input' gives no labels for a Stack. Use keras.Model.fit.")
-        for name in STANDARDIZES:
-            if getattr(self.steps, name):
-                raise ArgumentError(
-                    f"A Stack takes pixels from 0 to 255 and scales them itself, by Stage(..., value_range=...). Leave "
-                    f"{name} out of the ImageDataGenerator."
-                )
-        source = copy.copy(self.folder)
-        source.batch_size, source.seed = batch_size, seed
-        source.augmentation, source.is_validation = self.augmentation, self.is_validation
+        self._check_for_stack()
+        factor = self.scale * (self.augmentation.rescale or 1.0)
+        source = ImageSource(
+            self.pictures,
+            stack_labels(self.rows, self.pictures.shape, factor),
+            batch_size=batch_size,
+            seed=seed,
+            weights=self.rows.weights,
+        ).select(self.kept)
+        augmentation = self.augmentation if self.scale == 1 else replace(self.augmentation, rescale=factor)
+        source.augmentation = None if augmentation.is_identity else augmentation
+        source.is_validation = self.is_validation
         return source
 
+    def _check_for_stack(self) -> None:
+        if self.data_format == _FIRST:
+            raise ArgumentError("A Stack takes data_format='channels_last'. Leave data_format out, or use keras.Model.")
+        if self.rows.extras:
+            raise ArgumentError(
+                "A Stack takes images only; flow() got more inputs beside them. Give flow(images, answers), or use "
+                "keras.Model.fit."
+            )
+        if self.copies.folder is not None:
+            raise ArgumentError(
+                "A Stack writes no copies of what it sees. Leave save_to_dir out; for a look at the images use "
+                ".source.preview(path=...)."
+            )
+        if self.scale != 1 and self.augmentation.preprocessing_function is not None:
+            raise ArgumentError(
+                "preprocessing_function gets pixels from 0 to 255 in a Stack, but flow() got fractions. Give flow() "
+                "pixels, like (images * 255).round().astype('uint8')."
+            )
+
     def images(self, indices: np.ndarray, seed: int, view: int) -> np.ndarray:
-        """One view of the images of these rows, made by as many threads as there are cores."""
+        """One view of the images with these places in `kept`, made by as many threads as there are cores."""
 
         def look(index: int) -> np.ndarray:
             return self._look(index, seed, view)
@@ -166,57 +176,42 @@ class OwnLooks:
             return np.stack(list(pool.map(look, indices.tolist()))).astype(self.dtype)
 
     def _look(self, index: int, seed: int, view: int) -> np.ndarray:
-        pixels, digest = self._pixels(index)
-        if self.augmentation is not None:
-            pixels = apply_to(self.augmentation, pixels, seed, digest, view)
+        pixels, digest = self.pictures.pixels(int(self.kept[index]))
+        if self.augmentation.is_random:
+            numbers = self.augmentation.draw(seed, digest, view, image_size=pixels.shape[:2])
+            pixels = self.augmentation.transform(pixels, numbers)
         if self.copies.folder is not None:
             self.copies.save(stretched_image(pixels, stretch=False), index, view)
-        values = pixels.astype(np.float32)
-        if self.scale != 1:
-            values *= np.float32(self.scale)
-        return self.steps.standardize(values.transpose(2, 0, 1) if self.steps.data_format == _FIRST else values)
-
-    def _pixels(self, index: int) -> tuple[np.ndarray, bytes]:
-        """The pixels as they are, and the digest of their content."""
-        if self.decoding is None:
-            assert self.rows.images is not None
-            pixels = self.rows.images[index]
-            return pixels, digest_pixels(pixels)
-        data = read(self.rows.filepaths[index])
-        return decode(data, self.decoding, name=self.rows.filepaths[index]), blake3(data).digest()
-
-    def digests(self) -> Iterable[bytes]:
-        """What tells the images apart, 32 bytes each."""
-        if self.decoding is None:
-            assert self.rows.images is not None
-            return map(digest_pixels, self.rows.images)
-        return (blake3(read(path)).digest() for path in self.rows.filepaths)
+        values = self.augmentation.standardize(pixels.astype(np.float32) * np.float32(self.scale))
+        return values.transpose(2, 0, 1) if self.data_format == _FIRST else values
 
 
-def apply_to(augmentation: Augmentation, pixels: np.ndarray, seed: int, image: bytes, view: int) -> np.ndarray:
-    """One view of an image, uint8 in and out."""
-    numbers: Draw = augmentation.draw(seed, image, view, image_size=pixels.shape[:2])
-    return augmentation.transform(pixels, numbers)
+@dataclass(frozen=True)
+class Reading:
+    """How files become images, in Keras' words.
 
+    Attributes:
+        target_size: height and width.
+        color_mode, interpolation: Keras' words; averaging is called "box" there.
+        keep_aspect_ratio: whether the centre is cut out in the right shape instead of stretching.
+    """
 
-def keras_loading(target_size: tuple[int, int], color_mode: str, interpolation: str, keep: bool) -> dict[str, Any]:
-    """Options of `load_image`."""
-    check_word("color_mode", color_mode, CHANNELS)
-    check_word("interpolation", interpolation, RESAMPLINGS)
-    size = tuple(target_size)
-    return {
-        "target_size": size,
-        "color_mode": color_mode,
-        "interpolation": interpolation,
-        "keep_aspect_ratio": keep,
-    }
+    target_size: tuple[int, int]
+    color_mode: str
+    interpolation: str
+    keep_aspect_ratio: bool = False
 
+    def loading(self) -> dict[str, Any]:
+        """Options of `load_image`."""
+        check_word("color_mode", self.color_mode, CHANNELS)
+        check_word("interpolation", self.interpolation, RESAMPLINGS)
+        return {**asdict(self), "target_size": tuple(self.target_size)}
 
-def keras_decoding(target_size: tuple[int, int], color_mode: str, interpolation: str, keep: bool) -> Decoding:
-    """thawline's decoding under Keras' words: averaging is called "box" there."""
-    words: Any = (color_mode, {"box": "area"}.get(interpolation, interpolation))
-    size: Any = tuple(target_size)
-    return Decoding(size, *words, resize="crop" if keep else "stretch")
+    def decoding(self) -> Decoding:
+        """thawline's decoding."""
+        size: Any = tuple(self.target_size)
+        words: Any = (self.color_mode, {"box": "area"}.get(self.interpolation, self.interpolation))
+        return Decoding(size, *words, resize="crop" if self.keep_aspect_ratio else "stretch")
 
 
 def as_pixels(images: np.ndarray) -> tuple[np.ndarray, float]:
@@ -263,16 +258,3 @@ def shape_of(images: np.ndarray | None) -> tuple[int, int, int]:
     assert images is not None
     first, second, third = images.shape[1:]
     return first, second, third
-
-
-def digest_pixels(pixels: np.ndarray) -> bytes:
-    """What tells one array of pixels from another, 32 bytes."""
-    return blake3(np.ascontiguousarray(pixels).data).digest()
-
-
-def read(path: str) -> bytes:
-    """A file's bytes, or an error that names it."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error

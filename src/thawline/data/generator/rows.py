@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
-from blake3 import blake3
 
+from thawline.data.splits import exact_sides, positions
 from thawline.errors import DataError
 
 # A batch as Keras takes it: images, (images, targets) or (images, targets, weights).
@@ -31,6 +31,7 @@ class Rows:
         images: (n, height, width, channels), or channels first; None for files.
         extras: more inputs of the model, n rows each.
         weights: float (n,), how much each row counts, or None.
+        columns: what the columns of "raw" and "multi_output" answers are called; empty for arrays.
     """
 
     class_mode: str | None
@@ -41,6 +42,7 @@ class Rows:
     images: np.ndarray | None = None
     extras: tuple[np.ndarray, ...] = ()
     weights: np.ndarray | None = None
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.filepaths) if self.images is None else len(self.images)
@@ -99,8 +101,8 @@ class Rows:
 def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tuple[np.ndarray, np.ndarray]:
     """The indices of a training and a validation side, in order, with the same share of every class.
 
-    Rows are ranked by a hash of their content, so that the iterators of both sides agree whatever their seeds are. Rows
-    of equal content stay together, on the side where the first of their classes puts them.
+    The seed of the split is always 0, so that the iterators of both sides agree whatever theirs are. Rows of equal
+    content stay together.
 
     Args:
         rows: the rows; those of a class, or of a set of classes, are alike; so are those with equal whole numbers or
@@ -111,20 +113,13 @@ def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tupl
     Raises:
         DataError: one side would be empty.
     """
-    key = (0).to_bytes(8, "little")
-    scores = [blake3(key + digest, derive_key_context="thawline split").digest() for digest in digests]
-    strata: dict[Any, list[bytes]] = {}
-    for stratum, score in zip(_strata(rows), scores, strict=True):
-        strata.setdefault(stratum, []).append(score)
-    is_held_at: dict[bytes, bool] = {}
-    for members in strata.values():
-        ranked = sorted(set(members) - is_held_at.keys())
-        count = min(max(round(share * len(ranked)), 1), len(ranked) - 1)
-        is_held_at |= {score: rank < count for rank, score in enumerate(ranked)}
-    is_held = np.array([is_held_at[score] for score in scores], bool)
-    if not is_held.any():
+    kinds = _strata(rows)
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+    strata = np.array([numbers[kind] for kind in kinds], np.int64)
+    sides = exact_sides(positions(digests, 0), strata, share, 0.0)
+    if not sides.any():
         raise DataError(f"{len(rows)} images are too few to split: every class needs two. Add images.")
-    return np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    return np.flatnonzero(sides == 0), np.flatnonzero(sides)
 
 
 def _strata(rows: Rows) -> list[Any]:

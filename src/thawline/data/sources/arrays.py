@@ -7,6 +7,7 @@ import numpy as np
 
 from thawline.data.decode import Decoding
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
+from thawline.data.sources.masks import Masks, mask_arrays
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError
@@ -32,6 +33,9 @@ class ImageArrays(ImageSource):
         class_names: the classes in the order of their numbers; None takes those that occur: numbers count from 0 to the
             largest, names are sorted. A dictionary for several outputs.
         sample_weights: float32 (n,), from 0 up: how much each image counts in the loss; None where all count the same.
+        masks: for each image a mask of its size, whole numbers from 0 to 255 or booleans, (n, height, width) or (n,
+            height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), which are resized to the nearest
+            pixel and get the geometry of their image's view; labels, one class each, serve exact splits only.
 
     Raises:
         ArgumentError: a word is not known.
@@ -57,14 +61,22 @@ class ImageArrays(ImageSource):
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         sample_weights: Any = None,
+        masks: Any = None,
     ) -> None:
         array = _checked_images(images)
         if image_size is not None:
             image_size = Decoding(image_size).image_size
         pictures = ArrayPictures(array, image_size, interpolation)
+        mode = label_mode if masks is None else "none"
+        wanted = _labels(labels, mode, class_names, len(array), pictures.shape)
+        if masks is not None:
+            if len(masks) != len(array):
+                raise DataError(f"masks are one for each of {len(array)} images; got {len(masks)}.")
+            drawn = mask_arrays(masks, (array.shape[1], array.shape[2]), pictures.shape[:2])
+            wanted = Masks(drawn, wanted.values, wanted.class_names)
         super().__init__(
             pictures,
-            _labels(labels, label_mode, class_names, len(array), pictures.shape),
+            wanted,
             batch_size=batch_size,
             seed=seed,
             weights=sample_weights,

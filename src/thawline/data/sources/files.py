@@ -19,7 +19,8 @@ class ImageFiles(ImageSource):
 
     Args:
         paths: files, and folders of which every image is taken, in sorted order.
-        image_size, batch_size, color_mode, interpolation, resize, background, on_error: as in `ImageFolder`.
+        image_size, batch_size, color_mode, interpolation, resize, background, fast_jpeg, on_error: as in
+            `ImageFolder`.
 
     Raises:
         ArgumentError: a single path instead of a list.
@@ -37,6 +38,7 @@ class ImageFiles(ImageSource):
         interpolation: Interpolation = "area",
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
+        fast_jpeg: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         if isinstance(paths, str | os.PathLike):
@@ -52,7 +54,12 @@ class ImageFiles(ImageSource):
             raise DataError(f"No images ({known_endings()}) in {given or 'an empty list'}.{skipped_note(skipped)}")
         self.skipped = dict(skipped)
         super().__init__(
-            FilePictures(found, Decoding(image_size, color_mode, interpolation, resize=resize, background=background)),
+            FilePictures(
+                found,
+                Decoding(
+                    image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg
+                ),
+            ),
             Labels(),
             batch_size=batch_size,
             seed=0,

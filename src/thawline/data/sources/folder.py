@@ -30,18 +30,20 @@ class ImageFolder(ImageSource):
     """Images in one folder per class: `flowers/roses/0042.jpg` is a rose.
 
     Class folders are taken in sorted order; files may lie deeper inside them. What is hidden (`.name`) or
-    `__MACOSX` is passed over, other files that are no images (JPEG, PNG, BMP, WebP by their ending) are counted in
-    `skipped`. Below the class folders, folders that are symbolic links are entered only with `follow_links`.
+    `__MACOSX` is passed over, other files that are no images by their ending are counted in `skipped`. Below the
+    class folders, folders that are symbolic links are entered only with `follow_links`.
 
     Args:
         directory: the folder with the class folders.
         image_size: height and width that every image is brought to, in pixels.
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
-        color_mode: "rgb" or "grayscale".
+        color_mode: "rgb", "grayscale" or "rgba".
         interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos".
         resize: "stretch", "crop" (the largest part of the right aspect) or "pad" (with the background).
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
+        fast_jpeg: decode large JPEGs at a part of their size: up to 2.6 times as fast, with slightly other pixels (see
+            `thawline.data.decode.Decoding`); needs interpolation="area".
         on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
             file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
@@ -73,6 +75,7 @@ class ImageFolder(ImageSource):
         interpolation: Interpolation = "area",
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
+        fast_jpeg: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
@@ -107,7 +110,8 @@ class ImageFolder(ImageSource):
                 "add one, give the folder above, or use label_mode='none'."
             )
         pictures = FilePictures(
-            paths, Decoding(image_size, color_mode, interpolation, resize=resize, background=background)
+            paths,
+            Decoding(image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg),
         )
         numbers = np.array(labels, np.int32)
         wanted: Labels

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from thawline.data.decode import Decoding
 from thawline.data.labels import Labels, Look, Targets, TargetSpec
-from thawline.data.sources.pictures import FilePictures
+from thawline.data.sources.pictures import ArrayPictures, FilePictures, Pictures
 from thawline.errors import DataError
 from thawline.specs import TensorSpec
 
@@ -51,7 +52,7 @@ class Masks(Labels):
     """Masks as targets: uint8 (n, height, width, 1), class numbers; each gets the geometry of its image's view.
 
     Args:
-        pictures: the masks, in the order of the images.
+        pictures: the masks, in the order of the images: one channel of class numbers, resized to the nearest.
         values: int32 class numbers of the images, by which exact splits keep the shares, or None.
         class_names: the names of those classes.
 
@@ -60,9 +61,7 @@ class Masks(Labels):
         uint8 (None, 4, 6, 1)
     """
 
-    def __init__(
-        self, pictures: MaskPictures, values: np.ndarray | None = None, class_names: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, pictures: Pictures, values: np.ndarray | None = None, class_names: Sequence[str] = ()) -> None:
         super().__init__(values, class_names)
         self._pictures = pictures
         self.spec: TargetSpec = TensorSpec((None, *pictures.shape), "uint8")
@@ -74,7 +73,39 @@ class Masks(Labels):
 
     def content(self, rows: np.ndarray) -> bytes:
         """The digests of the masks."""
-        return b"".join(self._pictures.digests(rows))
+        return b"".join(self._pictures.digests(rows, show_progress=True))
+
+
+def mask_arrays(masks: Any, image_size: tuple[int, int], resized: tuple[int, int]) -> ArrayPictures:
+    """Masks that are in memory already.
+
+    Args:
+        masks: (n, height, width) or (n, height, width, 1), whole numbers from 0 to 255 or booleans.
+        image_size: height and width of the images as they were given.
+        resized: height and width that the images are brought to.
+
+    Raises:
+        DataError: the masks are no class numbers, or not of the images' size.
+
+    Example:
+        >>> mask_arrays(np.eye(4, dtype=bool)[None], (4, 4), (2, 2)).pixels(0)[0][..., 0].tolist()
+        [[1, 0], [0, 1]]
+    """
+    array = np.asarray(masks)
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.ndim != 3 or array.shape[1:] != tuple(image_size):
+        raise DataError(
+            f"masks are (n, height, width) or (n, height, width, 1) of the images' size, {image_size[0]} x "
+            f"{image_size[1]}; got shape {np.shape(masks)}."
+        )
+    if array.dtype.kind not in "biu" or (array.size and not 0 <= array.min() <= array.max() <= 255):
+        raise DataError(
+            f"masks are class numbers, whole and from 0 to 255; got {array.dtype}"
+            f"{f' from {array.min():g} to {array.max():g}' if array.size and array.dtype.kind in 'biuf' else ''}. Give "
+            "masks.astype('uint8') when their values are class numbers."
+        )
+    return ArrayPictures(array.astype(np.uint8, copy=False)[..., None], resized, "nearest")
 
 
 def find_masks(images: Sequence[Path], root: Path, folder: Path) -> list[Path]:
