@@ -1,6 +1,9 @@
 """From a strategy to what `keras.Model.fit` takes."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,6 +41,9 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     feed also brings back what went wrong in it: TensorFlow turns an error of ours into one of its own, with a page of
     traces; ours says what to do.
 
+    With the source's on_error="skip" an epoch may turn out shorter than it was announced: a batch whose images all went
+    bad is passed over. Give Keras `for_keras` then, which ends where the epoch does.
+
     Args:
         strategy: gives the inputs of the model.
         source: the images.
@@ -69,6 +75,16 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._batches: Iterator[Feed]
         self._kept: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
+        self._context = ExitStack()
+
+    @property
+    def for_keras(self) -> Any:
+        """What Keras' `fit` and `evaluate` take for these batches.
+
+        Keras asks a PyDataset for as many batches as were announced, without a way to say that there are fewer. A data
+        adapter of one's own, which Keras takes as well, may end earlier. It is only used where images may be left out.
+        """
+        return _ending_adapter(self) if self._source.on_error == "skip" else self
 
     @property
     def num_batches(self) -> int:
@@ -76,13 +92,33 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         return -(-len(self._source) // self._source.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """The next batch of the epoch; index 0 begins it. Keras asks in order, from one thread at a time."""
+        """The next batch of the epoch; index 0 begins it. Keras asks in order, from one thread at a time.
+
+        After the end of an epoch that is shorter than announced, the last batch that was kept: Keras looks at the
+        shapes of the first ones before it trains.
+        """
+        batch = self._batch(index)
+        return self._kept[-1] if batch is None else batch
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The batches of one epoch, as many as there are."""
+        for index in range(self.num_batches):
+            batch = self._batch(index)
+            if batch is None:
+                return
+            yield batch
+
+    def _batch(self, index: int) -> tuple[Any, ...] | None:
+        """The batch at this place of the epoch; None after the last one."""
         try:
             if index == 0 and not self._is_still_at_the_beginning():
                 self._open()
             if index < len(self._kept):
                 return self._kept[index]
-            batch = _keras_batch(next(self._batches), self._weights)
+            feed = next(self._batches, None)
+            if feed is None:
+                return None
+            batch = _keras_batch(feed, self._weights)
         except Exception as error:
             self._error = error
             raise
@@ -101,13 +137,30 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._opened, self._position, self._kept = self.epoch, 0, []
 
     def __enter__(self) -> Self:
+        if self._source.on_error == "skip":
+            # Keras warns when an epoch is shorter than announced; which images are missing was said by then.
+            self._context.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._context.close()
         if isinstance(error, Exception) and self._error is not None and error is not self._error:
             raise self._error from None
+
+
+def _ending_adapter(feed: EpochFeed) -> Any:
+    """Keras' own adapter for a PyDataset, but for as many batches as there are."""
+    # Keras does not export its adapters, though it takes them; so this is imported where it is needed only.
+    adapters = import_module("keras.src.trainers.data_adapters.py_dataset_adapter")
+
+    class EndingAdapter(adapters.PyDatasetAdapter):  # type: ignore[misc, name-defined]
+        def _get_iterator(self) -> Iterator[tuple[Any, ...]]:
+            return iter(feed)
+
+    return EndingAdapter(feed)
 
 
 def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:

@@ -225,10 +225,10 @@ class _Run:
         try:
             with feed, held_out or nullcontext():
                 model.fit(
-                    feed,
+                    feed.for_keras,
                     initial_epoch=first,
                     epochs=last,
-                    validation_data=held_out,
+                    validation_data=None if held_out is None else held_out.for_keras,
                     callbacks=callbacks,
                     shuffle=False,  # the feed comes in the epoch's order already
                     verbose=0,
