@@ -116,7 +116,7 @@ class EpochBatches(Iterator[Batch]):
         >>> rest = source.batches(**batches.state())  # doctest: +SKIP
     """
 
-    def __init__(self, records: Records, batches: Iterator[Batch | None], epoch: int, start: int) -> None:
+    def __init__(self, records: Records, batches: Iterator[list[Batch]], epoch: int, start: int) -> None:
         self._records = records
         self._batches = batches
         self._epoch = epoch
@@ -124,12 +124,12 @@ class EpochBatches(Iterator[Batch]):
         self._is_empty = True
 
     def __next__(self) -> Batch:
-        for batch in self._batches:
+        for loaded in self._batches:
             # A batch without images is passed over, but counts: the next one keeps its place.
             self._start += 1
-            if batch is not None:
+            if loaded:
                 self._is_empty = False
-                return batch
+                return loaded[0]
         count = len(self._records)
         if count and self._is_empty and all(map(self._records.is_left_out, range(count))):
             raise self._records.nothing_left()
@@ -160,17 +160,17 @@ def iterate(
         shard: (index, count): every count-th image of the epoch's order, from the index-th on.
     """
 
-    def load(indices: Sequence[int]) -> Batch | None:
+    def load(indices: Sequence[int]) -> list[Batch]:
         made = [records.attempt(records.image, index, view) for index in indices]
         found = [image for image in made if image is not None]
         if not found:
-            return None
+            return []
         chosen = np.array([index for index, image in zip(indices, made, strict=True) if image is not None], np.int64)
         images: np.ndarray | None
         chosen, images, targets = with_targets(records, chosen, view, np.stack(found))
         if images is None or not len(chosen):
-            return None
-        return Batch(
+            return []
+        batch = Batch(
             images=images,
             targets=targets,
             indices=chosen,
@@ -178,6 +178,7 @@ def iterate(
             view=view,
             weights=None if records.weights is None else records.weights[chosen],
         )
+        return [batch]
 
     index, count = shard
     order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)[index::count]
@@ -213,6 +214,9 @@ def with_targets(
 
 
 def read_ahead(chunks: "grain.MapDataset[Sequence[int]]", load: Callable[[Sequence[int]], Loaded]) -> Iterator[Loaded]:
-    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order."""
+    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order.
+
+    What there may be none of is loaded as a list of one or none: Grain takes None as a sign to pass over a chunk.
+    """
     options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=_READ_AHEAD)
     return iter(chunks.map(load).to_iter_dataset(options))

@@ -60,10 +60,10 @@ def extract(
     wanted = [(index, view) for index in range(len(source)) for view in range(views)]
     keys = [row_key(digests[index], view) for index, view in wanted]
 
-    def load(positions: Sequence[int]) -> tuple[list[bytes], np.ndarray] | None:
+    def load(positions: Sequence[int]) -> list[tuple[list[bytes], np.ndarray]]:
         made = [(keys[position], source.attempt(source.image, *wanted[position])) for position in positions]
         found = [(key, image) for key, image in made if image is not None]
-        return ([key for key, _ in found], np.stack([image for _, image in found])) if found else None
+        return [([key for key, _ in found], np.stack([image for _, image in found]))] if found else []
 
     extracted = 0
     while True:
@@ -72,9 +72,8 @@ def extract(
         chunks = grain.MapDataset.source(lacking).batch(ENGINE_BATCH, batch_fn=list)
         stored = 0
         with progress(description, len(lacking), show=show_progress) as advance:
-            for chunk in read_ahead(chunks, load) if lacking else ():
-                if chunk is not None:
-                    chunk_keys, images = chunk
+            for loaded in read_ahead(chunks, load) if lacking else ():
+                for chunk_keys, images in loaded:
                     features.write(chunk_keys, engine.run(images))
                     stored += len(images)
                     advance(len(images))

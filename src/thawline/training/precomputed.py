@@ -53,20 +53,19 @@ class Precomputed:
         features = self._features(source)
         digests = source.content_digests()
 
-        def load(indices: Sequence[int]) -> Feed | None:
+        def load(indices: Sequence[int]) -> list[Feed]:
             kept = np.array([index for index in indices if not source.is_left_out(index)], np.int64)
             chosen, _, targets = with_targets(source, kept, view)
             if not len(chosen):
-                return None
+                return []
             rows = features.read([row_key(digests[index], view) for index in chosen])
-            return Feed(unwrap(rows), targets, chosen)
+            return [Feed(unwrap(rows), targets, chosen)]
 
         order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
         is_empty = True
-        for feed in read_ahead(order.batch(source.batch_size, batch_fn=list), load):
-            if feed is not None:
-                is_empty = False
-                yield feed
+        for feeds in read_ahead(order.batch(source.batch_size, batch_fn=list), load):
+            is_empty = is_empty and not feeds
+            yield from feeds
         if is_empty:
             raise source.nothing_left()
 
