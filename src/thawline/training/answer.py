@@ -11,7 +11,7 @@ from thawline.features.cache import FeatureCache
 from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
-from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.feeding import EpochEnd, EpochFeed, make_strategy
 from thawline.training.joint import Joint
 from thawline.training.planner import choose_plan
 from thawline.training.strategy import Strategy
@@ -34,7 +34,8 @@ def evaluate(
     if not runner.model.compiled or runner.model.optimizer is not compiled.optimizer:
         runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
     with EpochFeed(runner, source) as feed:
-        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True)
+        end = EpochEnd(None, feed)
+        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True, callbacks=[end])
     # Keras sorts the dictionary by name; its list has the order of `compile`.
     names = [part.name for metric in runner.model.metrics for part in getattr(metric, "metrics", [metric])]
     return {name: answer[name] for name in sorted(answer, key=(names + sorted(answer)).index)}

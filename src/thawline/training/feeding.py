@@ -42,7 +42,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     traces; ours says what to do.
 
     With the source's on_error="skip" an epoch may turn out shorter than it was announced: a batch whose images all went
-    bad is passed over. Give Keras `for_keras` then, which ends where the epoch does.
+    bad is passed over. Give Keras `for_keras` then, which ends where the epoch does, and an `EpochEnd`.
 
     Args:
         strategy: gives the inputs of the model.
@@ -76,6 +76,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._kept: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
         self._context = ExitStack()
+        self._length: int | None = None
 
     @property
     def for_keras(self) -> Any:
@@ -101,12 +102,22 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         return self._kept[-1] if batch is None else batch
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """The batches of one epoch, as many as there are."""
-        for index in range(self.num_batches):
-            batch = self._batch(index)
-            if batch is None:
+        """The batches of one epoch, as many as there are; when the last one is given, `is_over` knows that it is."""
+        self._length = None
+        batch = self._batch(0)
+        for index in range(1, self.num_batches + 1):
+            following = self._batch(index) if index < self.num_batches else None
+            if following is None:
+                self._length = index
+            if batch is not None:
+                yield batch
+            if following is None:
                 return
-            yield batch
+            batch = following
+
+    def is_over(self, step: int) -> bool:
+        """Whether the epoch has no batch for this step, counted from 0; to be asked when those before it were given."""
+        return self._length is not None and step >= self._length
 
     def _batch(self, index: int) -> tuple[Any, ...] | None:
         """The batch at this place of the epoch; None after the last one."""
@@ -149,6 +160,37 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._context.close()
         if isinstance(error, Exception) and self._error is not None and error is not self._error:
             raise self._error from None
+
+
+class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends an epoch that is shorter than it was announced before Keras takes a step without a batch.
+
+    Keras would notice as well, but only inside the step: whatever in it does not depend on the batch has happened by
+    then, the optimizer's count of steps above all.
+
+    Args:
+        train: the feed that is trained on, or None.
+        held_out: the feed that is measured on, or None.
+    """
+
+    def __init__(self, train: EpochFeed | None, held_out: EpochFeed | None) -> None:
+        super().__init__()
+        self._train = train
+        self._held_out = held_out
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends the epoch of training."""
+        _end(self._train, batch)
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends the measuring."""
+        _end(self._held_out, batch)
+
+
+def _end(feed: EpochFeed | None, step: int) -> None:
+    if feed is not None and feed.is_over(step):
+        # What Keras waits for around its steps, to end the epoch.
+        raise StopIteration
 
 
 def _ending_adapter(feed: EpochFeed) -> Any:

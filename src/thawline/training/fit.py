@@ -20,7 +20,7 @@ from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay
-from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.feeding import EpochEnd, EpochFeed, make_strategy
 from thawline.training.phase import Phase
 from thawline.training.planner import Plan, choose_plan
 from thawline.training.strategy import Strategy
@@ -209,7 +209,7 @@ class _Run:
         display = EpochDisplay(len(train), train.batch_size, last)
         own = [_EpochCallback(self, feed, optimizer), *([display] if options.verbose in ("auto", 1) else [])]
         callbacks = keras.callbacks.CallbackList(
-            [*options.callbacks, *own],
+            [EpochEnd(feed, held_out), *options.callbacks, *own],
             add_history=True,
             add_progbar=options.verbose == 2,
             model=model,
