@@ -181,6 +181,9 @@ class Stack(StageSeries):
     ) -> np.ndarray:
         """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
 
+        An image that cannot be decoded is an error; with the source's on_error="skip" its row is NaN and `unreadable`
+        lists it.
+
         Args:
             data: images, with labels or without.
             strategy: "joint" runs the whole stack and keeps nothing; "precomputed" uses the cache.

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import warnings
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import thawline as tl
 from thawline.cli import app
 from thawline.features.cache import FeatureSet
+from thawline.recipe import Recipe
 from thawline.training.display import EpochDisplay
 
 RECIPE = {
@@ -166,6 +168,38 @@ def test_ctrl_c_during_training_goes_on_to_the_weights_of_an_undisturbed_run(pro
     for one, two in zip(weights_of(whole), weights_of(pieces), strict=True):
         assert np.array_equal(one, two)
     assert not (pieces / "checkpoints").exists()
+
+
+def test_what_goes_bad_during_the_training_is_listed_in_the_run_folder(project, tmp_path, monkeypatch):
+    images = tmp_path / "images"
+    (images / "red" / "text.png").write_text("no image")
+    build_stack = Recipe.build_stack
+    gone = []
+
+    def losing_two(recipe, classes):
+        """After the scan and the split one file of each side goes."""
+        for source in sources:
+            gone.append(source.paths[0])
+            source.paths[0].unlink()
+        return build_stack(recipe, classes)
+
+    sources = []
+    open_images = Recipe.open_images
+    monkeypatch.setattr(Recipe, "open_images", lambda recipe: (sources.extend(open_images(recipe)), tuple(sources))[1])
+    monkeypatch.setattr(Recipe, "build_stack", losing_two)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        done = thawline("train", project, "data.on_error=skip")
+    assert done.exit_code == 0, done.output
+    told = [str(warning.message) for warning in caught if "is left out" in str(warning.message)]
+    assert len(told) == 2
+    run = tmp_path / "runs" / "small"
+    rows = list(csv.DictReader((run / "skipped.csv").read_text().splitlines()))
+    assert [row["path"] for row in rows] == [str(images / "red" / "text.png"), *map(str, gone)]
+    assert [row["reason"] for row in rows[1:]] == ["cannot be read: No such file or directory. Check the file."] * 2
+    # Without an answer, an image is not measured.
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert np.sum(metrics["confusion"]) == metrics["images"]["validation"] == 8
 
 
 def test_an_unfinished_run_of_another_recipe_is_not_overwritten(project, tmp_path):

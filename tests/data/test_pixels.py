@@ -39,7 +39,7 @@ class Files:
     def identity(self):
         return self.decoding.identity()
 
-    def digests(self, rows, *, show_progress=True):
+    def digests(self, rows, *, show_progress=True, failed=None):
         self.hashed += len(rows)
         return [blake3(self.names[row].read_bytes()).digest() for row in rows]
 

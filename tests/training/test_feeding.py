@@ -17,6 +17,7 @@ class StubSource:
     """Labels and sizes of a source, without images."""
 
     batch_size = BATCH
+    on_error = "raise"
 
     def __init__(self, count):
         self.labels = np.arange(count) % 2

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from thawline.cli.train import Training
+from thawline.data.sources.source import ImageSource
 from thawline.training.clock import Timing
 from thawline.training.report import Picture, Report, write_report
 from thawline.training.scores import predicted_classes
@@ -26,9 +27,10 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
     extracted, needed = training.extracted
     record = training.history.record
     sheet = [
-        Picture(training.train.picture(index, view)[0], f"{training.train.paths[index].name}, view {view}")
+        picture
         for index in range(0, len(training.train), -(-len(training.train) // _SHEET_IMAGES))
         for view in range(_SHEET_VIEWS)
+        for picture in _pictures(training.train, index, f"{training.train.paths[index].name}, view {view}", view)
     ]
     report = Report(
         title=training.run.path.name,
@@ -64,10 +66,18 @@ def _mistakes(training: Training) -> list[Picture]:
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
     return [
-        Picture(
-            training.validation.picture(int(index))[0],
+        picture
+        for index in worst
+        for picture in _pictures(
+            training.validation,
+            int(index),
             f"{training.validation.paths[index].name}: {names[labels[index]]}, "
             f"called {names[predicted[index]]} ({confidence[index]:.0%})",
         )
-        for index in worst
     ]
+
+
+def _pictures(source: ImageSource, index: int, caption: str, view: int = 0) -> list[Picture]:
+    """One picture, or none where the image went bad and is left out."""
+    made = source.attempt(source.picture, index, view)
+    return [] if made is None else [Picture(made[0], caption)]

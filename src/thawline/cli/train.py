@@ -96,6 +96,9 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     extract_s = sum(done["seconds"] for done in record.extractions)
     clock.split(("extracting features", extract_s), ("training", record.train_s), rest="preparing")
     answers = stack.predict(validation, strategy="auto", verbose=0)
+    # An image that went bad on the way has no answer to be measured.
+    answered = [index for index in range(len(validation)) if not validation.is_left_out(index)]
+    validation, answers = validation.select(answered), answers[answered]
     confusion = confusion_matrix(validation.known_labels, predicted_classes(answers), len(train_images.class_names))
     clock.lap("measuring")
     return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock)
@@ -104,11 +107,12 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
 def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
     """Saves the stack, writes the report and the figures; after that the run is finished."""
     training.stack.save(training.run.stack_path)
+    if HAS_REPORT:
+        import_module("thawline.cli.page").write_page(training, repeat=repeat, estimates=estimates, note=note)
+    # Now that no image is read any more.
     unreadable = dict([*training.train.unreadable, *training.validation.unreadable])
     if unreadable:
         write_skipped(training.run.skipped_path, unreadable.items())
-    if HAS_REPORT:
-        import_module("thawline.cli.page").write_page(training, repeat=repeat, estimates=estimates, note=note)
     training.clock.lap("writing the run folder")
     training.run.finish(
         history=training.history.history,

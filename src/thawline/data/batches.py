@@ -8,13 +8,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from blake3 import blake3
 
 from thawline.data.labels import Targets
-from thawline.errors import ArgumentError
+from thawline.errors import ArgumentError, DataError, ImageChangedError, UnreadableImageError
 
 # Grain asks for JAX's profiler at import and complains, through absl, that it is not there.
 _absl = logging.getLogger("absl")
@@ -28,6 +28,7 @@ _absl.setLevel(_absl_level)
 _READ_AHEAD = 4
 
 Loaded = TypeVar("Loaded")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,19 @@ class Records(Protocol):
     seed: int
 
     def __len__(self) -> int: ...
+
+    @property
+    def on_error(self) -> Literal["raise", "skip"]:
+        """What happens with an image that is bad: an error, or it is left out."""
+
+    def is_left_out(self, index: int) -> bool:
+        """Whether an image is bad and left out."""
+
+    def attempt(self, make: Callable[..., Made], index: int, *arguments: Any) -> Made | None:
+        """What `make(index, *arguments)` gives; None where the image is bad and left out."""
+
+    def nothing_left(self) -> DataError:
+        """The error for when every image is bad."""
 
     def image(self, index: int, view: int = 0) -> np.ndarray:
         """One view of one image."""
@@ -102,15 +116,24 @@ class EpochBatches(Iterator[Batch]):
         >>> rest = source.batches(**batches.state())  # doctest: +SKIP
     """
 
-    def __init__(self, batches: Iterator[Batch], epoch: int, start: int) -> None:
+    def __init__(self, records: Records, batches: Iterator[list[Batch]], epoch: int, start: int) -> None:
+        self._records = records
         self._batches = batches
         self._epoch = epoch
         self._start = start
+        self._is_empty = True
 
     def __next__(self) -> Batch:
-        batch = next(self._batches)
-        self._start += 1
-        return batch
+        for loaded in self._batches:
+            # A batch without images is passed over, but counts: the next one keeps its place.
+            self._start += 1
+            if loaded:
+                self._is_empty = False
+                return loaded[0]
+        count = len(self._records)
+        if count and self._is_empty and all(map(self._records.is_left_out, range(count))):
+            raise self._records.nothing_left()
+        raise StopIteration
 
     def state(self) -> dict[str, int]:
         """Plain numbers from which `source.batches(**state)` goes on with the next batch, in another process, too."""
@@ -137,25 +160,63 @@ def iterate(
         shard: (index, count): every count-th image of the epoch's order, from the index-th on.
     """
 
-    def load(indices: Sequence[int]) -> Batch:
-        chosen = np.asarray(indices, np.int64)
-        images = np.stack([records.image(index, view) for index in indices])
-        return Batch(
+    def load(indices: Sequence[int]) -> list[Batch]:
+        made = [records.attempt(records.image, index, view) for index in indices]
+        found = [image for image in made if image is not None]
+        if not found:
+            return []
+        chosen = np.array([index for index, image in zip(indices, made, strict=True) if image is not None], np.int64)
+        images: np.ndarray | None
+        chosen, images, targets = with_targets(records, chosen, view, np.stack(found))
+        if images is None or not len(chosen):
+            return []
+        batch = Batch(
             images=images,
-            targets=records.targets(chosen, view, images),
+            targets=targets,
             indices=chosen,
-            paths=tuple(records.paths[index] for index in indices),
+            paths=tuple(records.paths[index] for index in chosen),
             view=view,
             weights=None if records.weights is None else records.weights[chosen],
         )
+        return [batch]
 
     index, count = shard
     order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)[index::count]
     chunks = order.batch(records.batch_size, batch_fn=list)[start:]
-    return EpochBatches(read_ahead(chunks, load) if len(chunks) else iter(()), epoch, start)
+    return EpochBatches(records, read_ahead(chunks, load) if len(chunks) else iter(()), epoch, start)
+
+
+def with_targets(
+    records: Records, indices: np.ndarray, view: int, images: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None, Targets]:
+    """Images of a batch with their targets, without those whose targets cannot be made, of masks that went bad, say.
+
+    Args:
+        records: what the batch is made of.
+        indices: int64 (n,), the images' indices.
+        view: the view that they show.
+        images: (n, height, width, channels), or None where they are not there.
+
+    Returns:
+        The indices, images and targets that are left, maybe none; targets are None then.
+    """
+    while len(indices):
+        try:
+            return indices, images, records.targets(indices, view, images)
+        except (UnreadableImageError, ImageChangedError):
+            if records.on_error == "raise":
+                raise
+            for index in indices:
+                records.attempt(lambda index: records.targets(np.array([index]), view), int(index))
+            is_kept = np.array([not records.is_left_out(int(index)) for index in indices])
+            indices, images = indices[is_kept], None if images is None else images[is_kept]
+    return indices, images, None
 
 
 def read_ahead(chunks: "grain.MapDataset[Sequence[int]]", load: Callable[[Sequence[int]], Loaded]) -> Iterator[Loaded]:
-    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order."""
+    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order.
+
+    What there may be none of is loaded as a list of one or none: Grain takes None as a sign to pass over a chunk.
+    """
     options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=_READ_AHEAD)
     return iter(chunks.map(load).to_iter_dataset(options))

@@ -19,7 +19,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.data.memory import free_memory_bytes
-from thawline.data.sources.pictures import Pictures
+from thawline.data.sources.pictures import Failed, Pictures
 from thawline.errors import ArgumentError, CacheFullError
 from thawline.store import Kind, Store, default_cache_path, open_store
 
@@ -226,9 +226,9 @@ class CachedPictures:
         """What the pixels depend on besides the content; a cache changes nothing."""
         return self._pictures.identity()
 
-    def digests(self, rows: np.ndarray, *, show_progress: bool = True) -> list[bytes]:
+    def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
         """The digest of the content of each row, 32 bytes each, as the pictures give them."""
-        return self._pictures.digests(rows, show_progress=show_progress)
+        return self._pictures.digests(rows, show_progress=show_progress, failed=failed)
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, read-only, and its digest.

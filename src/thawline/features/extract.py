@@ -21,7 +21,7 @@ class Extraction:
 
     Attributes:
         total: views of images that were asked for.
-        extracted: how many of them had to be computed.
+        extracted: how many of them had to be computed, and were.
         seconds: how long that took.
     """
 
@@ -42,7 +42,8 @@ def extract(
     """Computes and stores the features that the cache lacks, batch by batch.
 
     Decoding and augmentation run in threads ahead of the engine. Interrupted at any time, what is stored stays, and
-    the next call goes on from there.
+    the next call goes on from there. An image that is bad is an error, or with on_error="skip" left out: nothing is
+    stored for it.
 
     Args:
         source: the images.
@@ -52,24 +53,34 @@ def extract(
 
     Raises:
         CacheFullError: no room is left.
-        UnreadableImageError: an image cannot be decoded.
+        UnreadableImageError, ImageChangedError: an image is bad, and the source's on_error is "raise".
     """
     started = time.perf_counter()
     digests = source.content_digests(show_progress=show_progress)
     wanted = [(index, view) for index in range(len(source)) for view in range(views)]
     keys = [row_key(digests[index], view) for index, view in wanted]
-    lacking = _first_of_each(keys, features.missing(keys))
-    chunks = grain.MapDataset.source(lacking).batch(ENGINE_BATCH, batch_fn=list)
 
-    def load(positions: Sequence[int]) -> tuple[list[bytes], np.ndarray]:
-        images = [source.image(*wanted[position]) for position in positions]
-        return [keys[position] for position in positions], np.stack(images)
+    def load(positions: Sequence[int]) -> list[tuple[list[bytes], np.ndarray]]:
+        made = [(keys[position], source.attempt(source.image, *wanted[position])) for position in positions]
+        found = [(key, image) for key, image in made if image is not None]
+        return [([key for key, _ in found], np.stack([image for _, image in found]))] if found else []
 
-    with progress(description, len(lacking), show=show_progress) as advance:
-        for chunk_keys, images in read_ahead(chunks, load) if lacking else ():
-            features.write(chunk_keys, engine.run(images))
-            advance(len(images))
-    return Extraction(len(wanted), len(lacking), time.perf_counter() - started)
+    extracted = 0
+    while True:
+        missing = [at for at in features.missing(keys) if not source.is_left_out(wanted[at][0])]
+        lacking = _first_of_each(keys, missing)
+        chunks = grain.MapDataset.source(lacking).batch(ENGINE_BATCH, batch_fn=list)
+        stored = 0
+        with progress(description, len(lacking), show=show_progress) as advance:
+            for loaded in read_ahead(chunks, load) if lacking else ():
+                for chunk_keys, images in loaded:
+                    features.write(chunk_keys, engine.run(images))
+                    stored += len(images)
+                    advance(len(images))
+        extracted += stored
+        # Of an image that went bad, an equal file may be left to take its place.
+        if stored == len(lacking):
+            return Extraction(len(wanted), extracted, time.perf_counter() - started)
 
 
 def _first_of_each(keys: list[bytes], positions: list[int]) -> list[int]:

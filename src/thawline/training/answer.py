@@ -6,12 +6,13 @@ import numpy as np
 
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
+from thawline.errors import DataError
 from thawline.features.cache import FeatureCache
 from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
 from thawline.training.disk import Disk
-from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.feeding import EpochEnd, EpochFeed, make_strategy
 from thawline.training.joint import Joint
 from thawline.training.planner import choose_plan
 from thawline.training.strategy import Strategy
@@ -34,7 +35,8 @@ def evaluate(
     if not runner.model.compiled or runner.model.optimizer is not compiled.optimizer:
         runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
     with EpochFeed(runner, source) as feed:
-        answer: dict[str, float] = runner.model.evaluate(feed, verbose=0, return_dict=True)
+        end = EpochEnd(None, feed)
+        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True, callbacks=[end])
     # Keras sorts the dictionary by name; its list has the order of `compile`.
     names = [part.name for metric in runner.model.metrics for part in getattr(metric, "metrics", [metric])]
     return {name: answer[name] for name in sorted(answer, key=(names + sorted(answer)).index)}
@@ -43,17 +45,36 @@ def evaluate(
 def predict(
     series: StageSeries, source: ImageSource, *, strategy: str, cache: FeatureCache | None, show_progress: bool
 ) -> np.ndarray:
-    """Answers for a source in the order of its indices; see `thawline.Stack.predict`."""
+    """Answers for a source in the order of its indices; see `thawline.Stack.predict`.
+
+    With the source's on_error="skip" the answers for a bad image are NaN: every image keeps its row.
+    """
     source = source.unaugmented()
     series.check_input(source.spec)
     runner = _prepared(series, source, strategy, cache, show_progress)
-    answers = []
+    answers, answered = [], []
     batch_size = min(source.batch_size, len(source))
     with progress("predicting", len(source), show=show_progress) as advance:
         for feed in runner.feeds(source, epoch=0, view=0, shuffle=False):
             answers.append(_answer(runner.model, feed.inputs, len(feed.indices), batch_size))
+            answered.append(feed.indices)
             advance(len(feed.indices))
-    return np.concatenate(answers)
+    return _one_for_each(np.concatenate(answers), np.concatenate(answered), source)
+
+
+def _one_for_each(answers: np.ndarray, indices: np.ndarray, source: ImageSource) -> np.ndarray:
+    """A row of answers for every image, NaN for those that have none."""
+    if len(answers) == len(source):
+        return answers
+    if not np.issubdtype(answers.dtype, np.inexact):
+        path, reason = source.unreadable[-1]
+        raise DataError(
+            f"{len(source) - len(answers)} of {len(source)} images are bad, last {path}: {reason} Their answers would "
+            f"be NaN, which {answers.dtype} cannot hold. Predict source.without_unreadable()."
+        )
+    filled = np.full((len(source), *answers.shape[1:]), np.nan, answers.dtype)
+    filled[indices] = answers
+    return filled
 
 
 def _answer(model: Any, inputs: Any, count: int, batch_size: int) -> np.ndarray:

@@ -1,6 +1,9 @@
 """From a strategy to what `keras.Model.fit` takes."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,6 +41,9 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     feed also brings back what went wrong in it: TensorFlow turns an error of ours into one of its own, with a page of
     traces; ours says what to do.
 
+    With the source's on_error="skip" an epoch may turn out shorter than it was announced: a batch whose images all went
+    bad is passed over. Give Keras `for_keras` then, which ends where the epoch does, and an `EpochEnd`.
+
     Args:
         strategy: gives the inputs of the model.
         source: the images.
@@ -69,6 +75,17 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._batches: Iterator[Feed]
         self._kept: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
+        self._context = ExitStack()
+        self._length: int | None = None
+
+    @property
+    def for_keras(self) -> Any:
+        """What Keras' `fit` and `evaluate` take for these batches.
+
+        Keras asks a PyDataset for as many batches as were announced, without a way to say that there are fewer. A data
+        adapter of one's own, which Keras takes as well, may end earlier. It is only used where images may be left out.
+        """
+        return _ending_adapter(self) if self._source.on_error == "skip" else self
 
     @property
     def num_batches(self) -> int:
@@ -76,13 +93,43 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         return -(-len(self._source) // self._source.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """The next batch of the epoch; index 0 begins it. Keras asks in order, from one thread at a time."""
+        """The next batch of the epoch; index 0 begins it. Keras asks in order, from one thread at a time.
+
+        After the end of an epoch that is shorter than announced, the last batch that was kept: Keras looks at the
+        shapes of the first ones before it trains.
+        """
+        batch = self._batch(index)
+        return self._kept[-1] if batch is None else batch
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The batches of one epoch, as many as there are; when the last one is given, `is_over` knows that it is."""
+        self._length = None
+        batch = self._batch(0)
+        for index in range(1, self.num_batches + 1):
+            following = self._batch(index) if index < self.num_batches else None
+            if following is None:
+                self._length = index
+            if batch is not None:
+                yield batch
+            if following is None:
+                return
+            batch = following
+
+    def is_over(self, step: int) -> bool:
+        """Whether the epoch has no batch for this step, counted from 0; to be asked when those before it were given."""
+        return self._length is not None and step >= self._length
+
+    def _batch(self, index: int) -> tuple[Any, ...] | None:
+        """The batch at this place of the epoch; None after the last one."""
         try:
             if index == 0 and not self._is_still_at_the_beginning():
                 self._open()
             if index < len(self._kept):
                 return self._kept[index]
-            batch = _keras_batch(next(self._batches), self._weights)
+            feed = next(self._batches, None)
+            if feed is None:
+                return None
+            batch = _keras_batch(feed, self._weights)
         except Exception as error:
             self._error = error
             raise
@@ -101,13 +148,61 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._opened, self._position, self._kept = self.epoch, 0, []
 
     def __enter__(self) -> Self:
+        if self._source.on_error == "skip":
+            # Keras warns when an epoch is shorter than announced; which images are missing was said by then.
+            self._context.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._context.close()
         if isinstance(error, Exception) and self._error is not None and error is not self._error:
             raise self._error from None
+
+
+class EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends an epoch that is shorter than it was announced before Keras takes a step without a batch.
+
+    Keras would notice as well, but only inside the step: whatever in it does not depend on the batch has happened by
+    then, the optimizer's count of steps above all.
+
+    Args:
+        train: the feed that is trained on, or None.
+        held_out: the feed that is measured on, or None.
+    """
+
+    def __init__(self, train: EpochFeed | None, held_out: EpochFeed | None) -> None:
+        super().__init__()
+        self._train = train
+        self._held_out = held_out
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends the epoch of training."""
+        _end(self._train, batch)
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends the measuring."""
+        _end(self._held_out, batch)
+
+
+def _end(feed: EpochFeed | None, step: int) -> None:
+    if feed is not None and feed.is_over(step):
+        # What Keras waits for around its steps, to end the epoch.
+        raise StopIteration
+
+
+def _ending_adapter(feed: EpochFeed) -> Any:
+    """Keras' own adapter for a PyDataset, but for as many batches as there are."""
+    # Keras does not export its adapters, though it takes them; so this is imported where it is needed only.
+    adapters = import_module("keras.src.trainers.data_adapters.py_dataset_adapter")
+
+    class EndingAdapter(adapters.PyDatasetAdapter):  # type: ignore[misc, name-defined]
+        def _get_iterator(self) -> Iterator[tuple[Any, ...]]:
+            return iter(feed)
+
+    return EndingAdapter(feed)
 
 
 def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:

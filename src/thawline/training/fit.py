@@ -21,7 +21,7 @@ from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
 from thawline.training.disk import Disk
 from thawline.training.display import EpochDisplay
-from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.feeding import EpochEnd, EpochFeed, make_strategy
 from thawline.training.phase import Phase
 from thawline.training.planner import Plan, choose_plan
 from thawline.training.strategy import Strategy
@@ -213,7 +213,7 @@ class _Run:
         display = EpochDisplay(len(train), train.batch_size, last)
         own = [_EpochCallback(self, feed, optimizer), *([display] if options.verbose in ("auto", 1) else [])]
         callbacks = keras.callbacks.CallbackList(
-            [*options.callbacks, *own],
+            [EpochEnd(feed, held_out), *options.callbacks, *own],
             add_history=True,
             add_progbar=options.verbose == 2,
             model=model,
@@ -229,10 +229,10 @@ class _Run:
         try:
             with feed, held_out or nullcontext():
                 model.fit(
-                    feed,
+                    feed.for_keras,
                     initial_epoch=first,
                     epochs=last,
-                    validation_data=held_out,
+                    validation_data=None if held_out is None else held_out.for_keras,
                     callbacks=callbacks,
                     shuffle=False,  # the feed comes in the epoch's order already
                     verbose=0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.data.batches import epoch_order, read_ahead
+from thawline.data.batches import epoch_order, read_ahead, with_targets
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache, FeatureSet
 from thawline.features.engines import make_engine
@@ -52,17 +52,29 @@ class Precomputed:
         return len(self._features(source).missing(keys))
 
     def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
-        """The features of one epoch, read ahead from the cache."""
+        """The features of one epoch, read ahead from the cache.
+
+        An image that is left out stays out, also where features of it are stored; one whose file went away after its
+        features were stored is not missed.
+        """
         features = self._features(source)
         digests = source.content_digests()
 
-        def load(indices: Sequence[int]) -> Feed:
-            chosen = np.asarray(indices, np.int64)
-            rows = features.read([row_key(digests[index], view) for index in indices])
-            return Feed(unwrap(rows), source.targets(chosen, view), chosen)
+        def load(indices: Sequence[int]) -> list[Feed]:
+            kept = np.array([index for index in indices if not source.is_left_out(index)], np.int64)
+            chosen, _, targets = with_targets(source, kept, view)
+            if not len(chosen):
+                return []
+            rows = features.read([row_key(digests[index], view) for index in chosen])
+            return [Feed(unwrap(rows), targets, chosen)]
 
         order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
-        yield from read_ahead(order.batch(source.batch_size, batch_fn=list), load)
+        is_empty = True
+        for feeds in read_ahead(order.batch(source.batch_size, batch_fn=list), load):
+            is_empty = is_empty and not feeds
+            yield from feeds
+        if is_empty:
+            raise source.nothing_left()
 
     def _features(self, source: ImageSource) -> FeatureSet:
         description = describe_features(self._prefix, source, self._engine.describe())

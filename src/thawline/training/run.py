@@ -9,6 +9,7 @@ labels.txt        the class names in the order of the answers
 environment.json  versions and machine
 checkpoints/      the state after the last epoch, while the run is not finished
 report.html       the page to look at, when the extra `report` is installed
+skipped.csv       images that were left out and why, when there are any (data.on_error: skip)
 """
 
 import csv
@@ -98,7 +99,7 @@ class RunFolder:
 
     @property
     def skipped_path(self) -> Path:
-        """The images that were left out because they cannot be decoded."""
+        """The images that were left out because they could not be decoded, or went bad during the training."""
         return self.path / "skipped.csv"
 
     @property

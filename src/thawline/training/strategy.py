@@ -39,7 +39,14 @@ class Strategy(Protocol):
         """Does what has to be done once before training on a source; says what that was, in plain numbers."""
 
     def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
-        """The batches of one epoch; every image once, the last batch as short as it is."""
+        """The batches of one epoch; every image once, the last batch as short as it is.
+
+        With the source's on_error="skip" bad images are left out of their batches, and a batch of bad images only is
+        passed over.
+
+        Raises:
+            DataError: an image is bad, or with on_error="skip" all are.
+        """
 
 
 def unwrap(tensors: list[np.ndarray]) -> Any:

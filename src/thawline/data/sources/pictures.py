@@ -4,7 +4,8 @@ A source is pictures, the rows of them that it shows, and their labels. Rows are
 `split` and `folds` change the rows only, so that all sources made of one share what was read.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ from thawline.data.decode import Decoding, decode
 from thawline.data.resize import INTERPOLATIONS
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
 from thawline.progress import progress
+
+# What is told of a row whose file cannot be read.
+Failed = Callable[[int, UnreadableImageError], None]
 
 # Files are small and the disk is the limit: more threads than cores keep it busy.
 _SCAN_THREADS = 8
@@ -38,8 +42,12 @@ class Pictures(Protocol):
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content that a digest stands for, for a fingerprint."""
 
-    def digests(self, rows: np.ndarray, *, show_progress: bool) -> list[bytes]:
-        """The BLAKE3 digest of the content of each row, 32 bytes each."""
+    def digests(self, rows: np.ndarray, *, show_progress: bool, failed: Failed | None = None) -> list[bytes]:
+        """The BLAKE3 digest of the content of each row, 32 bytes each.
+
+        A row whose file cannot be read is an error. With `failed` that is told instead, each time, and a digest of the
+        file's name stands in, which no content has.
+        """
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and its digest."""
@@ -61,6 +69,8 @@ class FilePictures:
         self.names = tuple(paths)
         self.decoding = decoding
         self._digests: dict[Path, bytes] = {}
+        # Files that could not be read for their digests; who can do without them does not try them again.
+        self._lost: dict[Path, UnreadableImageError] = {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,22 +81,32 @@ class FilePictures:
         """What the pixels depend on besides the bytes of the file."""
         return self.decoding.identity()
 
-    def digests(self, rows: np.ndarray, *, show_progress: bool = True) -> list[bytes]:
+    def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
         """The digest of each row's file; files are read the first time only.
 
         Raises:
-            UnreadableImageError: a file cannot be read.
+            UnreadableImageError: a file cannot be read, and nobody is to be told instead.
         """
         paths = [self.names[row] for row in rows]
-        unknown = list(dict.fromkeys(path for path in paths if path not in self._digests))
+        given_up = self._lost if failed is not None else {}
+        unknown = list(dict.fromkeys(path for path in paths if path not in self._digests and path not in given_up))
         with (
             progress("reading", len(unknown), show=show_progress) as advance,
             ThreadPoolExecutor(_SCAN_THREADS) as pool,
         ):
             for path, digest in zip(unknown, pool.map(_digest_file, unknown), strict=True):
-                self._digests[path] = digest
+                if isinstance(digest, bytes):
+                    self._digests[path] = digest
+                elif failed is None:
+                    raise digest
+                else:
+                    self._lost[path] = digest
                 advance(1)
-        return [self._digests[path] for path in paths]
+        if failed is not None and self._lost:
+            for row, path in zip(rows, paths, strict=True):
+                if path not in self._digests:
+                    failed(int(row), self._lost[path])
+        return [self._digests.get(path) or _stand_in(path) for path in paths]
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and the digest of its file.
@@ -148,8 +168,8 @@ class ArrayPictures:
             "opencv": cv2.__version__ if resized else None,
         }
 
-    def digests(self, rows: np.ndarray, *, show_progress: bool = True) -> list[bytes]:
-        """The digest of each row's pixels as they lie in the array."""
+    def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
+        """The digest of each row's pixels as they lie in the array, where nothing can be lost."""
         return [self._digest(int(row)) for row in rows]
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
@@ -175,5 +195,12 @@ def _read(path: Path) -> bytes:
         raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
 
 
-def _digest_file(path: Path) -> bytes:
-    return blake3(_read(path)).digest()
+def _digest_file(path: Path) -> bytes | UnreadableImageError:
+    try:
+        return blake3(_read(path)).digest()
+    except UnreadableImageError as error:
+        return error
+
+
+def _stand_in(path: Path) -> bytes:
+    return blake3(os.fsencode(path), derive_key_context="thawline file that cannot be read").digest()

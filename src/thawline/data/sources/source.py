@@ -15,11 +15,11 @@ import numpy as np
 
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import EpochBatches, iterate, view_of_epoch
-from thawline.data.check import check_images
 from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec, checked_weights
 from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
-from thawline.data.sources.pictures import FilePictures, Pictures
+from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
+from thawline.data.sources.pictures import Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
@@ -28,7 +28,7 @@ from thawline.specs import PIXELS, TensorSpec
 _MAX_SEED = 2**32 - 1
 
 
-class ImageSource:
+class ImageSource(LeavesOut):
     """Images with labels, in a fixed order; what `Stack.fit` trains on.
 
     Every image has an index (0 to len - 1) that its path, label, weight and features share.
@@ -42,7 +42,6 @@ class ImageSource:
         class_names: the classes in the order of their numbers; empty where there are none.
         weights: float32 (len,), how much each image counts in the loss, or None.
         augmentation: what happens to the images, or None.
-        unreadable: files that were left out with on_error="skip", each with the reason.
     """
 
     def __init__(
@@ -69,10 +68,6 @@ class ImageSource:
         self._labels = labels
         self.augmentation: Augmentation | None = None
         self.is_validation = False
-        self.unreadable: tuple[tuple[Path, str], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     def __repr__(self) -> str:
         augmented = "" if self.augmentation is None else ", augmented"
@@ -157,27 +152,6 @@ class ImageSource:
         changed.augmentation = None if augmentation.is_identity else augmentation
         return changed
 
-    def _leave_out_unreadable(self, on_error: str) -> None:
-        """With "skip", takes the files out that cannot be decoded, before anything else is done with them."""
-        if on_error not in ("raise", "skip"):
-            raise ArgumentError(f"on_error is 'raise' or 'skip'; got {on_error!r}.")
-        if on_error == "raise" or not isinstance(self.pictures, FilePictures):
-            return
-        self.unreadable = tuple(check_images(self.pictures.names, self.pictures.decoding))
-        if not self.unreadable:
-            return
-        bad = {path for path, _ in self.unreadable}
-        kept = [index for index, path in enumerate(self.paths) if path not in bad]
-        path, reason = self.unreadable[0]
-        if not kept:
-            raise DataError(f"None of {len(self)} images can be decoded, first {path}: {reason}")
-        warnings.warn(
-            f"{len(bad)} of {len(self)} images cannot be decoded and are left out, first {path}: {reason} "
-            "`unreadable` lists them all.",
-            stacklevel=3,
-        )
-        vars(self).update(vars(self.select(kept)))
-
     def unaugmented(self) -> Self:
         """The same images without what is random: what is measured should not depend on chance.
 
@@ -236,12 +210,13 @@ class ImageSource:
             raise ArgumentError(
                 "Groups are kept whole, so that shares cannot be exact. Give groups or exact, not both."
             )
-        places = self._positions(groups)
+        images = self._with_digests()
+        places = images._positions(groups)
         if exact:
-            sides = exact_sides(places, self._labels.strata(self.rows), validation, test or 0.0)
+            sides = exact_sides(places, images._labels.strata(images.rows), validation, test or 0.0)
         else:
             sides = stable_sides(places, validation, test or 0.0)
-        return self._parts(sides, 2 if test is None else 3)
+        return images._parts(sides, 2 if test is None else 3)
 
     def folds(self, k: int, *, groups: Groups | None = None) -> list[tuple[Self, Self]]:
         """Pairs (train, validation) for cross-validation: every image is in the validation of exactly one.
@@ -258,12 +233,18 @@ class ImageSource:
         """
         if not isinstance(k, int) or k < 2:
             raise ArgumentError(f"k is a whole number of folds from 2 up; got {k!r}.")
-        numbers = np.floor(self._positions(groups) * k).astype(np.int64)
+        images = self._with_digests()
+        numbers = np.floor(images._positions(groups) * k).astype(np.int64)
         pairs = []
         for fold in range(k):
-            train, validation = self._parts((numbers == fold).astype(np.int64), 2)
+            train, validation = images._parts((numbers == fold).astype(np.int64), 2)
             pairs.append((train, validation))
         return pairs
+
+    def _with_digests(self) -> Self:
+        """The images whose digests are known, which with on_error="skip" may be fewer: no side should get the rest."""
+        self.content_digests()
+        return self.without_unreadable()
 
     def _positions(self, groups: Groups | None) -> np.ndarray:
         """Where each image lies between 0 and 1, by its content or its group."""
@@ -362,13 +343,6 @@ class ImageSource:
 
     # -- single images ---------------------------------------------------------------------------------------
 
-    def content_digests(self, *, show_progress: bool = True) -> list[bytes]:
-        """The BLAKE3 digest of every file, 32 bytes each, in the order of the indices.
-
-        Files are read the first time only; every source that comes from this one shares what was read.
-        """
-        return self.pictures.digests(self.rows, show_progress=show_progress)
-
     def image(self, index: int, view: int = 0) -> np.ndarray:
         """One view of one image, as `spec` says: (height, width, channels), uint8 from 0 to 255 or float32.
 
@@ -435,7 +409,15 @@ class ImageSource:
 
     def target_content(self) -> bytes:
         """What targets and weights depend on, to tell one training from another."""
-        return self._labels.content(self.rows) + (b"" if self.weights is None else self.weights.tobytes())
+        weights = b"" if self.weights is None else self.weights.tobytes()
+        try:
+            return self._labels.content(self.rows) + weights
+        except BAD_IMAGE:
+            if self.on_error == "raise":
+                raise
+        # A mask is gone; its image is left out from here on.
+        parts = [self.attempt(lambda at: self._labels.content(self.rows[[at]]), at) for at in range(len(self))]
+        return b"".join(part or b"" for part in parts) + weights
 
     # -- batches ---------------------------------------------------------------------------------------------
 
