@@ -52,6 +52,8 @@ def test_the_benchmark_of_images_writes_its_figures(monkeypatch, capsys, tmp_pat
         "one_thread_vs_generator",
         "first_epoch_vs_layers",
         "later_epochs_vs_layers",
+        "first_epoch_area_vs_generator",
+        "first_epoch_area_vs_layers",
         "rss_growth_mb",
     }
 
