@@ -16,15 +16,8 @@ def freeze_and_thaw(series: StageSeries, patterns: Sequence[str]) -> None:
         ArgumentError: a pattern matches neither a stage nor a layer; the nearest names are given.
     """
     layers = [item for stage in series.stages for item in _named_layers(stage.model, stage.name)]
-    names = [name for name, _ in layers]
-    stages = [stage.name for stage in series.stages]
     for pattern in patterns:
-        if pattern not in stages and not fnmatch.filter(names, pattern):
-            near = difflib.get_close_matches(pattern, stages + names, 3, cutoff=0.3)
-            raise ArgumentError(
-                f"{pattern!r} matches no stage and no layer. Stages are {', '.join(stages)}; "
-                f"near are {', '.join(near) or 'none'}."
-            )
+        find_layers(series, pattern)
     for stage in series.stages:
         # A container that is frozen would hide what learns inside it.
         stage.model.trainable = True
@@ -33,6 +26,26 @@ def freeze_and_thaw(series: StageSeries, patterns: Sequence[str]) -> None:
         layer.trainable = any(pattern == stage_name or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     for stage in series.stages:
         _freeze_idle(stage.model)
+
+
+def find_layers(series: StageSeries, pattern: str) -> dict[str, Any]:
+    """The innermost layers of a stage, or those that a pattern matches, by their path like "base/block_16_expand".
+
+    Raises:
+        ArgumentError: the pattern matches neither a stage nor a layer; the nearest names are given.
+    """
+    layers = dict(item for stage in series.stages for item in _named_layers(stage.model, stage.name))
+    stages = [stage.name for stage in series.stages]
+    if pattern in stages:
+        return {name: layer for name, layer in layers.items() if name.split("/", 1)[0] == pattern}
+    found = {name: layer for name, layer in layers.items() if fnmatch.fnmatchcase(name, pattern)}
+    if not found:
+        near = difflib.get_close_matches(pattern, [*stages, *layers], 3, cutoff=0.3)
+        raise ArgumentError(
+            f"{pattern!r} matches no stage and no layer. Stages are {', '.join(stages)}; "
+            f"near are {', '.join(near) or 'none'}."
+        )
+    return found
 
 
 def _freeze_idle(layer: Any) -> bool:
