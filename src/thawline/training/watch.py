@@ -142,22 +142,23 @@ class BestEpoch(keras.callbacks.EarlyStopping):  # type: ignore[misc]
         if state is not None:
             self._resumed = state
             self._best_values = [arrays[f"best/{index}"] for index in range(len(self._moving))]
-            self.best_epoch = state["best_epoch"]
+            self._take(state)
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self.best, self.wait, self.best_epoch = state["best"], state["wait"], state["best_epoch"]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begins anew, or where an interrupted run was."""
         super().on_train_begin(logs)
         if self._resumed is not None:
-            self.best, self.wait = self._resumed["best"], self._resumed["wait"]
-            self.best_epoch = self._resumed["best_epoch"]
+            self._take(self._resumed)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Judges the epoch, and keeps its weights when it is the best."""
+        self.get_monitor_value(logs)
         try:
             super().on_epoch_end(epoch, logs)
         except ValueError as error:
-            if isinstance(error, ArgumentError):
-                raise
             raise ArgumentError(
                 f"early_stopping cannot tell whether {self.monitor!r} should rise or fall. "
                 "Write {'patience': ..., 'monitor': ..., 'mode': 'max'} (or 'min')."
