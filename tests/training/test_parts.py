@@ -139,6 +139,13 @@ def test_only_the_answers_of_the_classifier_are_kept_for_calibration(small_image
     assert history.record.plans[0].row_bytes == 2 * 4
 
 
+def test_features_below_a_part_are_those_below_the_whole_stack(small_images, cache):
+    stack = compiled(stages())
+    phases = [tl.Phase("classifier", 1, loss_at="classifier"), tl.Phase(["classifier", "calibration"], 1)]
+    history = stack.fit(small_images.source(), phases=phases, cache=cache, verbose=0)
+    assert [done["extracted"] for done in history.record.extractions] == [40, 0]
+
+
 # -- a probe ---------------------------------------------------------------------------------------------------------
 
 
