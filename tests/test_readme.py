@@ -40,6 +40,6 @@ def test_the_python_example_runs(image_folder, tmp_path, monkeypatch):
 
 def test_the_recipe_is_valid():
     (recipe,) = blocks("yaml")
-    phases = parse_recipe(yaml.safe_load(recipe)).build_phases()
+    phases = parse_recipe(yaml.safe_load(recipe)).build_phases(5)
     assert [phase.epochs for phase in phases] == [10, 5]
     assert phases[1].patterns == ("head", "base/block_16*")

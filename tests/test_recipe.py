@@ -67,6 +67,19 @@ def test_files_of_stages_are_relative_to_the_recipe_and_words_stay_words(recipe_
         ({"dta": 1}, "dta is not known; did you mean 'data'?"),
         ({"data": {"train": "x", "batch_sise": 3}}, "data.batch_sise is not known; did you mean 'batch_size'?"),
         ({"phases": [{"train": "head", "epochs": 1, "learning": 1}]}, "phases.0.learning is not known; did you mean"),
+        (
+            {"phases": [{"train": "head", "epochs": 0}]},
+            "phases.0: a phase's epochs are a whole number from 1 up; got 0",
+        ),
+        (
+            {"phases": [{"train": "head", "epochs": 1, "early_stopping": {"patince": 2}}]},
+            "phases.0: early_stopping is a number of epochs from 1 up, or a dictionary like",
+        ),
+        (
+            {"phases": [{"train": "head", "epochs": 1, "learning_rate_factors": {"head": -1}}]},
+            "phases.0: learning_rate_factors are numbers above 0; 'head' has -1.0",
+        ),
+        ({"phases": [{"train": "head", "epochs": 1, "callbacks": []}]}, "phases.0.callbacks is not known"),
         ({"data": {}}, "data.train is missing"),
         ({"data": {"train": "x", "image_size": "big"}}, "data.image_size: .* got 'big'"),
         ({"stack": [{"name": "a"}]}, "stage 'a' has one of backbone, layers or model; got none"),
@@ -158,6 +171,43 @@ def test_a_layer_that_cannot_be_built_is_named_with_its_stage(layer, message):
     with pytest.raises(RecipeError, match=message) as caught:
         recipe.build_stack(2)
     assert "'only'" in str(caught.value)
+
+
+PHASES = [
+    {
+        "train": "base",
+        "epochs": 2,
+        "loss_at": "base",
+        "probe": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
+        "learning_rate": 0.1,
+    },
+    {
+        "train": ["head", "base"],
+        "epochs": 3,
+        "loss": "mse",
+        "metrics": ["mae"],
+        "early_stopping": {"patience": 2, "monitor": "val_mae", "mode": "min"},
+        "learning_rate_factors": {"base": 0.1},
+    },
+    {"train": "head", "epochs": 1, "early_stopping": 4},
+]
+
+
+def test_phases_take_the_words_of_phase_and_read_back_as_written_out():
+    recipe = parse_recipe(content(phases=PHASES))
+    assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+    first, second, third = recipe.build_phases(5)
+    assert (first.loss_at, first.learning_rate) == ("base", 0.1)
+    assert first.probe.layers[-1].units == 5
+    assert (second.loss, second.metrics, second.learning_rate_factors) == ("mse", ["mae"], {"base": 0.1})
+    assert second.stopping == {"patience": 2, "monitor": "val_mae", "mode": "min"}
+    assert (third.stopping, third.probe, third.loss) == ({"patience": 4}, None, None)
+
+
+def test_a_layer_of_a_probe_that_cannot_be_built_is_named_with_its_phase():
+    recipe = parse_recipe(content(phases=[PHASES[2], {**PHASES[0], "probe": ["Dens"]}]))
+    with pytest.raises(RecipeError, match=r"The probe of phase 2: 'Dens' is no layer .* Did you mean 'Dense'"):
+        recipe.build_phases(2)
 
 
 def test_images_are_split_and_only_the_training_side_is_augmented(image_folder):

@@ -9,7 +9,8 @@
     │   └── ImageChangedError    a file is not the one that was scanned
     ├── JointError               two neighbours in the stack do not fit            (also ValueError)
     ├── NothingToLearnError      no weight would be trained                        (also ValueError)
-    ├── FrozenWeightsMovedError  a weight below the thaw line changed              (also RuntimeError)
+    ├── FrozenWeightsMovedError  a frozen weight changed                           (also RuntimeError)
+    ├── DivergedError            loss or weights stopped being finite numbers      (also ArithmeticError)
     ├── WeightsError             pretrained weights are missing or not the ones expected (also ValueError)
     ├── CacheError               the feature cache cannot be used                  (also RuntimeError)
     │   └── CacheFullError       no room is left for features                      (also OSError)
@@ -66,7 +67,11 @@ class NothingToLearnError(ThawlineError, ValueError):
 
 
 class FrozenWeightsMovedError(ThawlineError, RuntimeError):
-    """A weight below the thaw line changed during training."""
+    """A frozen weight changed during training."""
+
+
+class DivergedError(ThawlineError, ArithmeticError):
+    """The loss or a weight became NaN or infinite during training."""
 
 
 class WeightsError(ThawlineError, ValueError):

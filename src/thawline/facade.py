@@ -103,7 +103,7 @@ class Stack(StageSeries):
             train: the images to learn from: a source, or what `ImageDataGenerator.flow*` give.
             validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
-            phases: spans of epochs with a set of learning layers each.
+            phases: spans of epochs with a set of learning layers each; see `Phase` for what else a phase may have.
             strategy: "auto" (joint when nothing is frozen, else precomputed), "joint", "precomputed" or "streamed".
             views: distinct augmented views of each image; epoch e shows view e mod views. By default up to 4 for
                 precomputed, else one per epoch.
@@ -118,14 +118,17 @@ class Stack(StageSeries):
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
 
         Returns:
-            `keras.callbacks.History` over all epochs; `history.record` says what was planned, extracted and how long
-            it took.
+            `keras.callbacks.History` over all epochs, NaN where a phase lacks a figure that another one has;
+            `history.phases` says for each phase its first and last epoch, strategy, views and what learned,
+            `history.record` what was planned, extracted and how long it took.
 
         Raises:
             ArgumentError: not compiled, or an argument that cannot work.
-            JointError: images or labels do not fit the stack.
+            JointError: images, labels or a loss do not fit the stages.
             NothingToLearnError: everything is frozen.
             CacheFullError: strategy="precomputed" has no room for its features.
+            DivergedError: the loss or a weight became NaN or infinite; the weights are those of the last good epoch.
+            FrozenWeightsMovedError: a frozen weight changed.
         """
         if bool(phases) and epochs is not None:
             raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")

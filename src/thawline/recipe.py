@@ -42,6 +42,10 @@ _LOSSES = {
 _REFUSED_LAYERS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
+# A layer as a recipe names it: "Flatten", or {"Dense": {"units": "classes"}}.
+LayerEntry = dict[str, dict[str, Any] | None] | str
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,7 +85,7 @@ class StageRecipe(_Strict):
     backbone: str | None = None
     weights: str | None = "imagenet"
     pooling: Literal["avg", "max"] | None = None
-    layers: list[dict[str, dict[str, Any] | None] | str] | None = None
+    layers: list[LayerEntry] | None = None
     model: str | None = None
     trainable: bool = True
     value_range: tuple[float, float] | None = None
@@ -109,14 +113,26 @@ class CompileRecipe(_Strict):
 
 
 class PhaseRecipe(_Strict):
-    """A span of epochs with one set of learning layers."""
+    """A span of epochs with one set of learning layers; the words of `Phase`, with a probe as a list of layers."""
 
     train: str | list[str] | None = None
     epochs: int
     optimizer: str | None = None
     learning_rate: float | None = None
+    loss: str | None = None
+    loss_at: str | None = None
+    probe: list[LayerEntry] | None = None
+    metrics: list[str] | None = None
+    early_stopping: Any = None
+    learning_rate_factors: dict[str, float] | None = None
     strategy: Literal["auto", "joint", "precomputed", "streamed"] = "auto"
     views: int | None = None
+
+    @model_validator(mode="after")
+    def _is_a_phase(self) -> Self:
+        # Whatever a phase refuses is told with the recipe's place.
+        Phase(**{**dict(self), "probe": None})
+        return self
 
 
 class RunRecipe(_Strict):
@@ -223,9 +239,13 @@ class Recipe(_Strict):
         )
         return stack
 
-    def build_phases(self) -> list[Phase]:
-        """The phases in order."""
-        return [Phase(**dict(phase)) for phase in self.phases]
+    def build_phases(self, class_count: int) -> list[Phase]:
+        """The phases in order; probes are built with first weights after those of the stack.
+
+        Raises:
+            RecipeError: a layer of a probe cannot be built.
+        """
+        return [_build_phase(phase, number, class_count) for number, phase in enumerate(self.phases, start=1)]
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -358,15 +378,22 @@ def _build_stage(stage: StageRecipe, shape: tuple[int, int, int] | None, class_c
     elif stage.model is not None:
         model = keras.saving.load_model(stage.model, compile=False, safe_mode=True)
     else:
-        layers = [_build_layer(entry, stage.name, class_count) for entry in stage.layers or []]
+        layers = [_build_layer(entry, f"Stage {stage.name!r}", class_count) for entry in stage.layers or []]
         model = keras.Sequential([keras.Input(shape), *layers] if shape else layers, name=f"{stage.name}_layers")
     return Stage(model, stage.name, trainable=stage.trainable, value_range=value_range)
 
 
-def _build_layer(entry: dict[str, dict[str, Any] | None] | str, stage: str, class_count: int) -> Any:
-    """A Keras layer from "Flatten" or {"Dense": {"units": "classes"}}; "classes" stands for the number of classes."""
+def _build_phase(phase: PhaseRecipe, number: int, class_count: int) -> Phase:
+    if phase.probe is None:
+        return Phase(**dict(phase))
+    layers = [_build_layer(entry, f"The probe of phase {number}", class_count) for entry in phase.probe]
+    return Phase(**{**dict(phase), "probe": keras.Sequential(layers, name=f"probe_{number}")})
+
+
+def _build_layer(entry: LayerEntry, where: str, class_count: int) -> Any:
+    """A Keras layer from its entry in a list of layers; "classes" stands for the number of classes."""
     if isinstance(entry, dict) and len(entry) != 1:
-        raise RecipeError(f"Stage {stage!r}: a layer is one name with its options; got {entry!r}.")
+        raise RecipeError(f"{where}: a layer is one name with its options; got {entry!r}.")
     name, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
     kind: Any = getattr(keras.layers, name, None)
     is_layer = isinstance(kind, type) and issubclass(kind, keras.layers.Layer)
@@ -374,9 +401,9 @@ def _build_layer(entry: dict[str, dict[str, Any] | None] | str, stage: str, clas
         known = [word for word in dir(keras.layers) if word[0].isupper() and word not in _REFUSED_LAYERS]
         near = difflib.get_close_matches(name, known, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise RecipeError(f"Stage {stage!r}: {name!r} is no layer that a recipe may use.{hint}")
+        raise RecipeError(f"{where}: {name!r} is no layer that a recipe may use.{hint}")
     given = {key: class_count if value == "classes" else value for key, value in (options or {}).items()}
     try:
         return kind(**given)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"Stage {stage!r}: {name}({given}) cannot be built: {str(error).splitlines()[0]}") from error
+        raise RecipeError(f"{where}: {name}({given}) cannot be built: {str(error).splitlines()[0]}") from error

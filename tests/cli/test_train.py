@@ -41,6 +41,10 @@ RECIPE = {
 }
 
 
+# The loss falls, so that its largest value is the first one.
+WORST = {"monitor": "loss", "mode": "max"}
+
+
 @pytest.fixture
 def project(image_folder, tmp_path):
     """A recipe beside a folder of images of three colours."""
@@ -92,6 +96,50 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
 
     elsewhere = json.loads(thawline("evaluate", run, "--data", tmp_path / "images", "--json").stdout)
     assert elsewhere["images"] == 36
+
+
+def test_a_recipe_with_every_word_of_a_phase_trains(project, tmp_path):
+    """A probe on the base, the head by its own loss, then everything with factors; the files say which phase."""
+    recipe = {
+        **RECIPE,
+        "phases": [
+            {
+                "train": "base",
+                "epochs": 1,
+                "loss_at": "base",
+                "probe": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
+            },
+            {
+                "train": "head",
+                "epochs": 9,
+                "loss": "mse",
+                "metrics": ["mae"],
+                "early_stopping": {**WORST, "patience": 1},
+            },
+            {"train": ["base", "head"], "epochs": 2, "learning_rate_factors": {"base": 0.1}},
+        ],
+    }
+    project.write_text(yaml.safe_dump(recipe))
+    done = thawline("train", project)
+    assert done.exit_code == 0, done.output
+    assert "phase 1: base and a probe, loss at base\n" in done.stderr
+    run = tmp_path / "runs" / "small"
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [(row["epoch"], row["phase"]) for row in rows] == [
+        ("1", "1"),
+        ("2", "2"),
+        ("3", "2"),
+        ("4", "3"),
+        ("5", "3"),
+    ]
+    assert [row["mae"] == "" for row in rows] == [True, False, False, True, True]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["last_epoch"].keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert [(mark["name"], mark["best_epoch"]) for mark in metrics["phases"]] == [
+        ("phase 1", None),
+        ("phase 2", 1),
+        ("phase 3", None),
+    ]
 
 
 def test_predict_names_images_in_order_with_probabilities(project, tmp_path):

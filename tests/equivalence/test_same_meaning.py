@@ -193,6 +193,20 @@ CASES = {
         phases=({"train": "head", "epochs": 2}, {"train": ["head", "base/top"], "epochs": 2, "learning_rate": 1e-3}),
         fit={},
     ),
+    "own losses, factors and early stopping": Case(
+        base=residual,
+        dropout=0.3,
+        phases=(
+            {"train": "head", "epochs": 2, "loss": "mse"},
+            {
+                "train": ["head", "base/top"],
+                "epochs": 6,
+                "learning_rate_factors": {"base": 0.1},
+                "early_stopping": {"patience": 2, "monitor": "loss", "mode": "max"},
+            },
+        ),
+        fit={},
+    ),
 }
 
 

@@ -1,10 +1,12 @@
 """The examples and the benchmarks run, on few images, and say what they promise."""
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +24,23 @@ def test_three_ways_agree(monkeypatch, capsys):
     assert out.rstrip().endswith("The three ways agree.")
     for way in ("joint", "precomputed", "streamed"):
         assert f"\n{way}" in f"\n{out}"
+
+
+def test_three_stages_are_trained_one_by_one_and_together(monkeypatch, capsys):
+    run_script(monkeypatch, "examples/three_stages.py", "--per-class", 12, "--epochs", 2)
+    out = capsys.readouterr().out
+    assert "18 images for the classifier, 9 for the calibration, 9 for figures" in out
+    figures = re.findall(r"^(before|after).* accuracy +([\d.]+)% +calibration error +([\d.]+)%$", out, re.MULTILINE)
+    assert len(figures) == 3
+    assert all(0 <= float(share) <= 100 for _, *shares in figures for share in shares)
+    assert float(re.search(r"temperature ([\d.]+)", out).group(1)) > 0
+
+
+def test_the_calibration_error_of_the_example_is_that_of_a_calculation_by_hand():
+    """Two answers of 0.8, one of them right: off by 0.3; two of 0.6, both right: off by 0.4."""
+    calibration_error = runpy.run_path(str(ROOT / "examples/three_stages.py"))["calibration_error"]
+    answers = np.array([[0.8, 0.2], [0.8, 0.2], [0.4, 0.6], [0.4, 0.6]])
+    assert calibration_error(answers, np.array([0, 1, 1, 1])) == pytest.approx((2 * 0.3 + 2 * 0.4) / 4)
 
 
 @pytest.mark.filterwarnings("ignore::thawline.data.generator.differences.ChangedMeaningWarning")

@@ -280,7 +280,9 @@ def test_a_callback_that_moves_a_frozen_weight_is_found(strategy, small_images, 
     stack = make_stack()
     kernel = stack.stages[0].model.get_layer("conv").kernel
     moving = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kernel.assign_add(kernel * 0 + 1e-3))
-    expected = "A frozen weight of stack ['base', 'head'] changed in phase 1. Something besides thawline assigns to it"
+    expected = (
+        "A frozen weight changed in phase 1: 'kernel' of layer 'base/conv'. Something besides thawline assigns to it"
+    )
     with pytest.raises(FrozenWeightsMovedError, match=re.escape(expected)):
         stack.fit(small_images.source(), strategy=strategy, callbacks=[moving], cache=cache, verbose=0)
 
@@ -479,7 +481,7 @@ def test_a_finished_training_is_not_trained_again(small_images, make_stack, cach
 @pytest.mark.parametrize(
     ("changes", "options", "says"),
     [
-        ({}, {"epochs": 3}, "phases was [[[], 2, None, None, 'auto', None]], is [[[], 3, None, None, 'auto', None]]"),
+        ({}, {"epochs": 3}, "phases was [{'train': [], 'epochs': 2}], is [{'train': [], 'epochs': 3}]"),
         ({"optimizer": "sgd"}, {}, "optimizer was Adam, is SGD"),
         ({}, {"shuffle": False}, "shuffle was True, is False"),
         ({"seed": 5}, {}, "the weights that did not learn were others"),

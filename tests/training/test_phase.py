@@ -5,6 +5,7 @@ import re
 import pytest
 
 import thawline as tl
+from thawline.backend import keras
 from thawline.errors import ArgumentError
 
 
@@ -27,3 +28,69 @@ def test_a_learning_rate_is_above_zero(rate):
 )
 def test_patterns_are_always_a_tuple(train, expected):
     assert tl.Phase(train, 1).patterns == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"probe": "dense"}, "A phase's probe is a Keras layer or model; got str. Put several layers into"),
+        ({"callbacks": keras.callbacks.TerminateOnNaN()}, "A phase's callbacks are a list of Keras callbacks; got <"),
+        ({"callbacks": ["EarlyStopping"]}, "A phase's callbacks are a list of Keras callbacks; got ['EarlyStopping']."),
+        ({"early_stopping": 0}, "early_stopping is a number of epochs from 1 up, or a dictionary like {'patience': 3}"),
+        ({"early_stopping": True}, "early_stopping is a number of epochs from 1 up, or a dictionary like"),
+        ({"early_stopping": {"monitor": "loss"}}, "or a dictionary like {'patience': 3}; got {'monitor': 'loss'}."),
+        (
+            {"early_stopping": {"patience": 3, "patient": 3}},
+            "early_stopping knows patience, monitor, min_delta, mode; got 'patient'.",
+        ),
+        (
+            {"early_stopping": {"patience": 3, "mode": "up"}},
+            "early_stopping's mode is 'auto', 'min' or 'max'; got 'up'",
+        ),
+        ({"early_stopping": keras.callbacks.EarlyStopping()}, "a Keras callback belongs into the phase's callbacks."),
+        (
+            {"learning_rate_factors": {"base": 0}},
+            "learning_rate_factors are numbers above 0; 'base' has 0. What should",
+        ),
+        (
+            {"learning_rate_factors": {"base": "small"}},
+            "learning_rate_factors are numbers above 0; 'base' has 'small'.",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_named(options, says):
+    with pytest.raises(ArgumentError, match=re.escape(says)):
+        tl.Phase("head", 1, **options)
+
+
+def test_a_patience_is_short_for_a_dictionary():
+    assert tl.Phase("head", 9, early_stopping=4).stopping == {"patience": 4}
+    assert tl.Phase("head", 9, early_stopping={"patience": 2, "mode": "max"}).stopping == {"patience": 2, "mode": "max"}
+    assert tl.Phase("head", 9).stopping is None
+
+
+def test_a_phase_describes_what_was_asked_for_and_no_more():
+    """Equal descriptions mean an equal training; callbacks belong to the one who watches."""
+    phase = tl.Phase(
+        "head",
+        3,
+        optimizer=keras.optimizers.SGD(),
+        loss=keras.losses.MeanSquaredError(),
+        probe=keras.layers.Dense(2),
+        callbacks=[keras.callbacks.TerminateOnNaN()],
+        early_stopping=2,
+        learning_rate_factors={"head": 0.5},
+        metrics=["accuracy", keras.metrics.AUC()],
+    )
+    assert phase.describe() == {
+        "train": ["head"],
+        "epochs": 3,
+        "optimizer": "SGD",
+        "loss": "MeanSquaredError",
+        "probe": ["Dense", None],
+        "early_stopping": {"patience": 2},
+        "learning_rate_factors": {"head": 0.5},
+        "metrics": ["accuracy", "AUC"],
+    }
+    assert tl.Phase("head", 3).describe() == {"train": ["head"], "epochs": 3}

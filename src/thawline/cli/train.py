@@ -55,7 +55,11 @@ class Training:
             "accuracy": accuracy(self.confusion),
             "classes": [asdict(result) for result in class_results(self.confusion, self.train.class_names)],
             "confusion": self.confusion.tolist(),
-            "last_epoch": {name: values[-1] for name, values in self.history.history.items()},
+            # A figure that the last phase does not have is NaN, which JSON cannot say.
+            "last_epoch": {
+                name: values[-1] for name, values in self.history.history.items() if np.isfinite(values[-1])
+            },
+            "phases": [asdict(mark) for mark in self.history.phases],
             "epochs": len(self.history.epoch),
             "images": {"train": len(self.train), "validation": len(self.validation)},
             "extracted": extracted,
@@ -88,7 +92,7 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     history = stack.fit(
         train_images,
         validation_data=validation,
-        phases=recipe.build_phases(),
+        phases=recipe.build_phases(len(train_images.class_names)),
         verbose=0 if quiet else "auto",
         checkpoint=run.checkpoints,
     )
@@ -116,6 +120,7 @@ def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (),
     training.clock.lap("writing the run folder")
     training.run.finish(
         history=training.history.history,
+        phase_epochs=[mark.epochs for mark in training.history.phases],
         plans=[plan.as_dict() for plan in training.history.record.plans],
         class_names=training.train.class_names,
         metrics=training.metrics(),

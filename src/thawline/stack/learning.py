@@ -49,19 +49,30 @@ def name_learning(stages: Sequence[Stage], patterns: Sequence[str]) -> Learning:
     Raises:
         ArgumentError: a pattern matches neither a stage nor a layer; the nearest names are given.
     """
-    layers = list(named_layers(stages))
-    names = [name for name, _ in layers]
-    stage_names = [stage.name for stage in stages]
     for pattern in patterns:
-        if pattern not in stage_names and not fnmatch.filter(names, pattern):
-            near = difflib.get_close_matches(pattern, stage_names + names, 3, cutoff=0.3)
-            raise ArgumentError(
-                f"{pattern!r} matches no stage and no layer. Stages are {', '.join(stage_names)}; "
-                f"near are {', '.join(near) or 'none'}."
-            )
+        find_layers(stages, pattern)
+    layers = list(named_layers(stages))
     # A layer that is part of two models has two names; it learns by either.
     matching = {id(layer) for name, layer in layers if _matches(name, patterns)}
     return Learning({id(layer): id(layer) in matching for _, layer in layers})
+
+
+def find_layers(stages: Sequence[Stage], pattern: str) -> dict[str, Any]:
+    """The innermost layers of a stage, or those that a pattern matches, by their path like "base/block_16_expand".
+
+    Raises:
+        ArgumentError: the pattern matches neither a stage nor a layer; the nearest names are given.
+    """
+    layers = dict(named_layers(stages))
+    stage_names = [stage.name for stage in stages]
+    found = {name: layer for name, layer in layers.items() if _matches(name, [pattern])}
+    if not found and pattern not in stage_names:
+        near = difflib.get_close_matches(pattern, [*stage_names, *layers], 3, cutoff=0.3)
+        raise ArgumentError(
+            f"{pattern!r} matches no stage and no layer. Stages are {', '.join(stage_names)}; "
+            f"near are {', '.join(near) or 'none'}."
+        )
+    return found
 
 
 def named_layers(stages: Sequence[Stage]) -> Iterator[tuple[str, Any]]:

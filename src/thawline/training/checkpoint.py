@@ -58,14 +58,20 @@ class Checkpoint:
             ) from error
         different = [key for key in self._identity.keys() | stored.keys() if self._identity.get(key) != stored.get(key)]
         if different:
-            changes = "; ".join(
-                f"{key} was {stored.get(key)}, is {self._identity.get(key)}" for key in sorted(different)
-            )
+            changes = "; ".join(_difference(key, stored.get(key), self._identity.get(key)) for key in sorted(different))
             raise RunError(
                 f"The checkpoint {str(self._path)!r} belongs to another training: {changes}. "
                 "Give this one another folder, or delete the checkpoint to start anew."
             )
         return progress, arrays
+
+
+def _difference(key: str, was: Any, is_now: Any) -> str:
+    """What differs, in words; a stage that was only renamed is named."""
+    if key == "stages" and was and [count for _, count in was] == [count for _, count in is_now]:
+        pairs = [(old, new) for (old, _), (new, _) in zip(was, is_now, strict=True) if old != new]
+        return ", ".join(f"stage {old!r} is called {new!r} now; name it as before" for old, new in pairs)
+    return f"{key} was {was}, is {is_now}"
 
 
 def restore(variables: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

@@ -1,7 +1,13 @@
-"""What `Stack.compile` was given."""
+"""What `Stack.compile` was given, and the optimizer of each phase."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from thawline.backend import keras
+from thawline.errors import ArgumentError
+from thawline.training.part import Part
+from thawline.training.rates import scale_learning_rates
 
 
 @dataclass
@@ -27,3 +33,58 @@ class Compiled:
     def fresh_optimizer(self) -> Any:
         """An optimizer as `compile` was given it: no state, and the learning rate of then."""
         return self.kind.from_config(self._config)
+
+    def start_anew(self) -> None:
+        """Forgets the optimizer in use with its state."""
+        self.optimizer, self.optimized, self.is_phases_own = self.fresh_optimizer(), (), False
+
+    def build_optimizer(self, variables: Sequence[Any]) -> None:
+        """Builds the optimizer in use for these weights, unless it is built."""
+        if not self.optimizer.built:
+            self.optimizer.build(list(variables))
+            self.optimized = tuple(id(variable) for variable in variables)
+
+    def phase_options(self, part: Part) -> dict[str, Any]:
+        """The options of a phase: those of `compile`, with the phase's own loss and metrics."""
+        options = dict(self.options)
+        if part.phase.loss is not None:
+            options["loss"] = part.phase.loss
+            if not isinstance(part.phase.loss, Mapping | list | tuple):
+                # Weights of several losses say nothing about one.
+                options["loss_weights"] = None
+        if part.phase.metrics is not None:
+            options["metrics"], options["weighted_metrics"] = part.phase.metrics, None
+        return options
+
+    def phase_optimizer(self, part: Part) -> Any:
+        """The phase's optimizer, built for the weights that learn in the order in which the stack saves them.
+
+        Where other weights learn than the stack's (a probe's), it is left behind with the phase.
+        """
+        phase, variables = part.phase, part.series.model.trainable_variables
+        wanted = tuple(id(variable) for variable in variables)
+        is_stacks = wanted == tuple(id(variable) for variable in part.stack.model.trainable_variables)
+        optimizer = self.optimizer
+        if phase.optimizer is not None:
+            optimizer = keras.optimizers.get(phase.optimizer)
+        elif not is_stacks or self.is_phases_own or self.optimized not in ((), wanted):
+            # An optimizer belongs to the weights it was built for.
+            optimizer = self.fresh_optimizer()
+        if phase.learning_rate is not None:
+            _set_learning_rate(optimizer, phase.learning_rate, part.number)
+        if not optimizer.built:
+            optimizer.build(variables)
+        scale_learning_rates(optimizer, part.learning_rate_factors())
+        if is_stacks:
+            self.optimizer, self.optimized, self.is_phases_own = optimizer, wanted, phase.optimizer is not None
+        return optimizer
+
+
+def _set_learning_rate(optimizer: Any, rate: float, number: int) -> None:
+    try:
+        optimizer.learning_rate = rate
+    except (TypeError, AttributeError) as error:
+        raise ArgumentError(
+            f"Phase {number} has a learning_rate, but its optimizer has a schedule or several rates. "
+            "Give the phase an optimizer of its own."
+        ) from error

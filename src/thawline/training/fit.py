@@ -1,9 +1,7 @@
 """Walk the phases; each is one Keras `fit` on the part above the thaw line."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +10,24 @@ from blake3 import blake3
 
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError, FrozenWeightsMovedError, RunError
+from thawline.errors import ArgumentError, DivergedError, RunError
 from thawline.features.cache import FeatureCache
 from thawline.features.fingerprint import digest_weights
+from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
 from thawline.training.disk import Disk
 from thawline.training.display import EpochDisplay
-from thawline.training.feeding import EpochEnd, EpochFeed, make_strategy
+from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
+from thawline.training.phase_fit import PhaseFit
 from thawline.training.planner import Plan, choose_plan
+from thawline.training.rates import scale_learning_rates
 from thawline.training.strategy import Strategy
+from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,34 @@ class FitRecord:
     resumed_epochs: int = 0
 
 
+@dataclass(frozen=True)
+class PhaseMark:
+    """Where a phase lies in the history.
+
+    Attributes:
+        name: "phase 1" and so on.
+        first_epoch: its first epoch, counted from 0 over all phases as in `history.epoch`.
+        last_epoch: the last one that ran.
+        strategy: "joint", "precomputed" or "streamed".
+        views: distinct views of each image.
+        learned: what learned: patterns as the phase gave them, or names of stages.
+        best_epoch: the epoch that early stopping set the weights back to; None without it.
+    """
+
+    name: str
+    first_epoch: int
+    last_epoch: int
+    strategy: str
+    views: int
+    learned: tuple[str, ...]
+    best_epoch: int | None = None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs ran."""
+        return self.last_epoch - self.first_epoch + 1
+
+
 def fit(
     series: StageSeries,
     compiled: Compiled,
@@ -75,22 +106,27 @@ def fit(
     """Trains the series; see `thawline.Stack.fit` for arguments and errors.
 
     Returns:
-        A `keras.callbacks.History` over all phases; its `record` is a FitRecord.
+        A `keras.callbacks.History` over all phases; its `record` is a FitRecord, its `phases` are PhaseMarks.
     """
+    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
     for source in (train, validation_data):
         if source is not None:
             series.check_input(source.spec)
-            series.check_targets(source.target_spec, len(source.class_names))
+            for part in parts:
+                loss = compiled.phase_options(part)["loss"]
+                check_answers(part, loss, source.target_spec, len(source.class_names))
     _check_same_classes(train, validation_data)
     if validation_data is not None:
         validation_data = validation_data.unaugmented()
     history = keras.callbacks.History()
     history.on_train_begin()
-    history.record = FitRecord()
-    run = _Run(series, compiled, train, validation_data, phases, options, history)
+    history.record, history.phases = FitRecord(), []
+    run = _Run(series, compiled, train, validation_data, parts, options, history)
     run.resume()
-    for number in range(len(phases)):
-        run.run_phase(number)
+    for part in parts:
+        run.run_phase(part)
+    # Keras saves an optimizer that was never built, but cannot load it.
+    compiled.build_optimizer(series.model.trainable_variables)
     series.class_names = train.class_names
     return history
 
@@ -104,15 +140,15 @@ class _Run:
         compiled: Compiled,
         train: ImageSource,
         validation: ImageSource | None,
-        phases: Sequence[Phase],
+        parts: Sequence[Part],
         options: FitOptions,
         history: Any,
     ) -> None:
-        self.series = series
+        self._series = series
         self._compiled = compiled
         self._train = train
         self._validation = validation
-        self._phases = phases
+        self._parts = parts
         self._options = options
         self._history = history
         self._resumed: dict[str, Any] = {}
@@ -122,11 +158,11 @@ class _Run:
         self._learned: set[int] = set()
         self._phase = 0
         self._done = 0
-        self._resumed_phase = -1
+        self._is_stopped = False
         self._checkpoint: Checkpoint | None = None
         if options.checkpoint is not None:
             self._checkpoint = Checkpoint(
-                options.checkpoint, _identity(series, compiled, train, validation, phases, options)
+                options.checkpoint, _identity(series, compiled, train, validation, parts, options)
             )
 
     def resume(self) -> None:
@@ -135,32 +171,42 @@ class _Run:
         if state is None:
             return
         self._resumed, self._arrays = state
-        self._done = self._resumed["epochs_done"]
-        self._resumed_phase = self._resumed["phase"]
+        self._done, self._is_stopped = self._resumed["epochs_done"], self._resumed["is_stopped"]
         self._history.epoch = self._resumed["epochs"]
         self._history.history.update(self._resumed["history"])
+        self._history.phases = [
+            PhaseMark(**{**mark, "learned": tuple(mark["learned"])}) for mark in self._resumed["phases"]
+        ]
         self._history.record.resumed_epochs = len(self._history.epoch)
         if self._done:
             self._say(f"continuing after epoch {self._done}")
 
-    def run_phase(self, number: int) -> None:
+    def run_phase(self, part: Part) -> None:
         """Cuts, prepares and fits one phase, unless it is done already."""
-        phase = self._phases[number]
-        first = sum(earlier.epochs for earlier in self._phases[:number])
+        phase = part.phase
+        first = sum(earlier.phase.epochs for earlier in self._parts[: part.number - 1])
         last = first + phase.epochs
         if phase.patterns:
-            freeze_and_thaw(self.series, phase.patterns)
-        cut = self.series.cut()
+            freeze_and_thaw(self._series, phase.patterns)
+        part.check_something_learns()
+        cut = part.series.cut()
+        moving = moving_weights(cut.suffix)
         self._learned.update(id(variable) for variable in cut.suffix.variables)
-        optimizer = _optimizer(self._compiled, phase, self.series)
+        optimizer = self._compiled.phase_optimizer(part)
+        best = None
+        if phase.stopping is not None:
+            best = BestEpoch(phase.stopping, moving, has_validation=self._validation is not None)
         if self._checkpoint is not None:
-            frozen = [weight for weight in self.series.model.weights if id(weight) not in self._learned]
+            frozen = [weight for weight in self._series.model.weights if id(weight) not in self._learned]
             self._frozen_digest = digest_weights(frozen)
-        if number == self._resumed_phase:
-            self._restore(optimizer)
-        if number < self._resumed_phase or self._done >= last:
+        if part.number == self._resumed.get("phase"):
+            self._restore(part, optimizer, best)
+        if part.number <= len(self._history.phases):
+            self._close(optimizer)
             return
-        self._phase = number
+        if part.number != self._resumed.get("phase"):
+            self._is_stopped = False
+        self._phase = part.number
         plan = choose_plan(
             cut,
             is_augmented=self._train.augmentation is not None and self._train.augmentation.is_random,
@@ -169,26 +215,86 @@ class _Run:
             views=phase.views,
             disk=Disk(self._options.cache, self._options.max_disk, self._train, self._validation),
         )
+        if len(self._parts) > 1:
+            self._say(str(part))
         self._say(f"plan: {plan}")
         self._history.record.plans.append(plan)
-        batch_size = min(self._train.batch_size, len(self._train))
-        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, self._options.cache)
-        self._prepare(strategy, self._train, plan.views, "training images")
-        if self._validation is not None:
-            self._prepare(strategy, self._validation, 1, "validation images")
+        try:
+            if self._done < last and not self._is_stopped:
+                self._fit(part, cut, moving, optimizer, best, plan, max(first, self._done), last)
+            elif best is not None:
+                best.restore()
+        except DivergedError:
+            self._compiled.start_anew()
+            raise
+        finally:
+            self._close(optimizer)
+        # A callback may have ended the phase early; the same call again must not train on.
+        self._done = last
+        epochs = [epoch for epoch in self._history.epoch if first <= epoch < last]
+        best_epoch = None if best is None else best.best_epoch
+        self._history.phases.append(
+            PhaseMark(f"phase {part.number}", first, max(epochs), plan.strategy, plan.views, part.learned, best_epoch)
+        )
+        self._save(part, optimizer, None)
+
+    def _fit(
+        self,
+        part: Part,
+        cut: Cut,
+        moving: Sequence[Any],
+        optimizer: Any,
+        best: BestEpoch | None,
+        plan: Plan,
+        first: int,
+        last: int,
+    ) -> None:
+        """Prepares a strategy and fits the epochs from first up to last."""
+        train, validation, options = self._train, self._validation, self._options
+        batch_size = min(train.batch_size, len(train))
+        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.cache)
+        self._prepare(strategy, train, plan.views, "training images")
+        if validation is not None:
+            self._prepare(strategy, validation, 1, "validation images")
         # An epoch that is interrupted has moved weights; the same call again begins from what they were.
-        self._save(optimizer)
-        before = digest_weights(cut.prefix.weights)
-        self._fit_keras(strategy, plan, optimizer, max(first, self._done), last)
-        if digest_weights(cut.prefix.weights) != before:
-            raise FrozenWeightsMovedError(
-                f"A frozen weight of stack {[stage.name for stage in self.series.stages]} changed in phase "
-                f"{number + 1}. Something besides thawline assigns to it: look for callbacks that set weights."
-            )
-        if self._done < last:
-            # A callback ended the phase early; the same call again must not train on.
-            self._done = last
-            self._save(optimizer)
+        self._save(part, optimizer, best)
+        frozen = FrozenWatch(self._series, moving)
+
+        def after_epoch(epoch: int, logs: dict[str, Any], is_stopped: bool) -> None:
+            self._note(epoch, logs)
+            self._done, self._is_stopped = epoch + 1, is_stopped
+            self._save(part, optimizer, best)
+
+        phase_options = self._compiled.phase_options(part)
+        phase_fit = PhaseFit(
+            model=strategy.model,
+            stack_model=self._series.model,
+            optimizer=optimizer,
+            options=phase_options,
+            stack_options=self._compiled.options,
+            feed=EpochFeed(
+                strategy,
+                train,
+                epoch=first,
+                views=plan.views,
+                shuffle=options.shuffle,
+                class_weight=options.class_weight,
+            ),
+            held_out=None if validation is None else EpochFeed(strategy, validation),
+            callbacks=(*options.callbacks, *part.phase.callbacks),
+            guard=LastGoodEpoch(part, moving, optimizer),
+            best=best,
+            after_epoch=after_epoch,
+            display=EpochDisplay(len(train), train.batch_size, last) if options.verbose in ("auto", 1) else None,
+            has_lines=options.verbose == 2,
+        )
+        try:
+            self._history.record.train_s += phase_fit.run(first, last)
+        finally:
+            if phase_options != self._compiled.options:
+                # Later figures of the stack are by its own loss; the model above the line may serve again.
+                strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
+        frozen.check(part.number)
 
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
@@ -196,135 +302,63 @@ class _Run:
             self._history.record.extractions.append({"images": description, **done})
             self._say(f"{done['extracted']:,} of {done['total']:,} extracted ({description})")
 
-    def _fit_keras(self, strategy: Strategy, plan: Plan, optimizer: Any, first: int, last: int) -> None:
-        """One `keras.Model.fit` over the epochs from first (counted from 0) up to last."""
-        model, train, validation, options = strategy.model, self._train, self._validation, self._options
-        for part in (model, self.series.model):
-            part.compile(optimizer=optimizer, **self._compiled.options)
-        feed = EpochFeed(
-            strategy,
-            train,
-            epoch=first,
-            views=plan.views,
-            shuffle=options.shuffle,
-            class_weight=options.class_weight,
-        )
-        held_out = None if validation is None else EpochFeed(strategy, validation)
-        display = EpochDisplay(len(train), train.batch_size, last)
-        own = [_EpochCallback(self, feed, optimizer), *([display] if options.verbose in ("auto", 1) else [])]
-        callbacks = keras.callbacks.CallbackList(
-            [EpochEnd(feed, held_out), *options.callbacks, *own],
-            add_history=True,
-            add_progbar=options.verbose == 2,
-            model=model,
-            verbose=2,
-            epochs=last,
-            steps=feed.num_batches,
-        )
-        for callback in options.callbacks:
-            # What a user's callback saves or reads is the whole stack, whatever part of it is fitted.
-            callback.set_model(self.series.model)
-        self.series.model.stop_training = False
-        started = time.perf_counter()
-        try:
-            with feed, held_out or nullcontext():
-                model.fit(
-                    feed.for_keras,
-                    initial_epoch=first,
-                    epochs=last,
-                    validation_data=None if held_out is None else held_out.for_keras,
-                    callbacks=callbacks,
-                    shuffle=False,  # the feed comes in the epoch's order already
-                    verbose=0,
-                )
-        finally:
-            display.close()
-            self._history.record.train_s += time.perf_counter() - started
+    def _close(self, optimizer: Any) -> None:
+        """Leaves the stack as `compile` made it, with the optimizer that goes on."""
+        scale_learning_rates(optimizer, ())
+        self._series.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
 
-    def after_epoch(self, epoch: int, logs: dict[str, Any], optimizer: Any) -> None:
-        """Notes an epoch's figures, and keeps the state where asked to."""
+    def _note(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Adds an epoch's figures to the history; a phase may have other figures than those before."""
+        history = self._history.history
+        for name in logs:
+            history.setdefault(name, [float("nan")] * len(self._history.epoch))
+        for name, values in history.items():
+            values.append(float(logs.get(name, "nan")))
         self._history.epoch.append(epoch)
-        for name, value in logs.items():
-            self._history.history.setdefault(name, []).append(float(value))
-        self._done = epoch + 1
-        self._save(optimizer)
 
-    def _save(self, optimizer: Any) -> None:
+    def _save(self, part: Part, optimizer: Any, best: BestEpoch | None) -> None:
+        """Keeps the state where asked to; best is None once the phase is over."""
         if self._checkpoint is None:
             return
         progress = {
-            "phase": self._phase,
+            "phase": part.number,
             "epochs_done": self._done,
+            "is_stopped": self._is_stopped,
             "epochs": self._history.epoch,
             "history": self._history.history,
+            "phases": [asdict(mark) for mark in self._history.phases],
+            "best": None if best is None else best.state(),
             "frozen": self._frozen_digest,
         }
-        self._checkpoint.save(progress, self._state_variables(optimizer))
+        arrays = {} if best is None else best.arrays()
+        self._checkpoint.save(progress, self._state_variables(part, optimizer) | arrays)
 
-    def _restore(self, optimizer: Any) -> None:
+    def _restore(self, part: Part, optimizer: Any, best: BestEpoch | None) -> None:
         if self._resumed["frozen"] != self._frozen_digest:
             raise RunError(
                 "The checkpoint belongs to another training: the weights that did not learn were others. Build the "
                 "stack with the same weights (keras.utils.set_random_seed, or a saved base), or give this training "
                 "another folder."
             )
-        restore(self._state_variables(optimizer), self._arrays)
+        restore(self._state_variables(part, optimizer), self._arrays)
+        if best is not None:
+            best.resume(self._resumed["best"], self._arrays)
 
-    def _state_variables(self, optimizer: Any) -> dict[str, Any]:
+    def _state_variables(self, part: Part, optimizer: Any) -> dict[str, Any]:
         """The variables that may have changed since the beginning, by names that hold in the next process."""
         changed = {
             f"stack/{index}": variable
-            for index, variable in enumerate(self.series.model.variables)
+            for index, variable in enumerate(self._series.model.variables)
             if id(variable) in self._learned
         }
+        for earlier in self._parts[: part.number]:
+            probe = enumerate(earlier.probe_variables)
+            changed |= {f"probe/{earlier.number}/{index}": variable for index, variable in probe}
         return changed | {f"optimizer/{index}": variable for index, variable in enumerate(optimizer.variables)}
 
     def _say(self, message: str) -> None:
         if self._options.announce is not None and self._options.shows_progress:
             self._options.announce(message)
-
-
-class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the feed which epoch begins, the run that one ended, and Keras that a user's callback says stop."""
-
-    def __init__(self, run: _Run, feed: EpochFeed, optimizer: Any) -> None:
-        super().__init__()
-        self._run = run
-        self._feed = feed
-        self._optimizer = optimizer
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._feed.epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._pass_on_a_stop()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._run.after_epoch(epoch, dict(logs or {}), self._optimizer)
-        self._pass_on_a_stop()
-
-    def _pass_on_a_stop(self) -> None:
-        """Users' callbacks stop the stack's model; Keras looks at the one that it fits."""
-        self.model.stop_training = self.model.stop_training or self._run.series.model.stop_training
-
-
-def _optimizer(compiled: Compiled, phase: Phase, series: StageSeries) -> Any:
-    """The phase's optimizer, built for the weights that learn in the order in which the stack saves them."""
-    variables = series.model.trainable_variables
-    wanted = tuple(id(variable) for variable in variables)
-    optimizer = compiled.optimizer
-    if phase.optimizer is not None:
-        optimizer = keras.optimizers.get(phase.optimizer)
-    elif compiled.is_phases_own or compiled.optimized not in ((), wanted):
-        # An optimizer belongs to the weights it was built for.
-        optimizer = compiled.fresh_optimizer()
-    if phase.learning_rate is not None:
-        optimizer.learning_rate = phase.learning_rate
-    if not optimizer.built:
-        optimizer.build(variables)
-    compiled.optimizer, compiled.optimized = optimizer, wanted
-    compiled.is_phases_own = phase.optimizer is not None
-    return optimizer
 
 
 def _check_same_classes(train: ImageSource, validation: ImageSource | None) -> None:
@@ -340,26 +374,19 @@ def _identity(
     compiled: Compiled,
     train: ImageSource,
     validation: ImageSource | None,
-    phases: Sequence[Phase],
+    parts: Sequence[Part],
     options: FitOptions,
 ) -> dict[str, Any]:
     """What makes a training this one: a checkpoint of another must not be continued."""
     return {
         "stages": [[stage.name, stage.model.count_params()] for stage in series.stages],
         "optimizer": compiled.kind.__name__,
-        "phases": [
-            [phase.patterns, phase.epochs, _optimizer_name(phase), phase.learning_rate, phase.strategy, phase.views]
-            for phase in phases
-        ],
+        "phases": [part.phase.describe() for part in parts],
         "training images": _describe_source(train),
         "validation images": None if validation is None else _describe_source(validation),
         "shuffle": options.shuffle,
         "class_weight": None if options.class_weight is None else sorted(options.class_weight.items()),
     }
-
-
-def _optimizer_name(phase: Phase) -> str | None:
-    return None if phase.optimizer is None else type(keras.optimizers.get(phase.optimizer)).__name__
 
 
 def _describe_source(source: ImageSource) -> dict[str, Any]:

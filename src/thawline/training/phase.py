@@ -1,10 +1,14 @@
 """Phase: a span of epochs with one set of learning layers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
+from thawline.backend import keras
 from thawline.errors import ArgumentError
+
+# What `early_stopping` may say, as in `keras.callbacks.EarlyStopping`.
+_STOPPING_KEYS = ("patience", "monitor", "min_delta", "mode")
 
 
 @dataclass(frozen=True)
@@ -14,30 +18,123 @@ class Phase:
     Attributes:
         train: names of stages, or patterns of layers like "base/block_16*"; everything else is frozen. None leaves
             every layer as it is.
-        epochs: how many epochs.
+        epochs: how many epochs, at most.
         optimizer: a Keras optimizer or its name; by default a fresh one like the stack's.
         learning_rate: sets the optimizer's learning rate.
+        loss: the loss of this phase; by default the stack's.
+        loss_at: the stage whose output the loss looks at; by default the last one. The stages after it do not run in
+            this phase, and its losses and metrics, those on validation images too, are those of the stages up to it.
+        probe: a Keras layer or model that turns an output which is no answer into one, for this phase only: it is put
+            on the output of `loss_at` (by default of the last stage that `train` names), learns along, and is dropped.
+        callbacks: Keras callbacks for this phase only, beside those of `fit`.
+        early_stopping: ends the phase when it got no better for so many epochs, and sets what learns back to the best
+            epoch. A number is the patience, on val_loss (on loss without validation); or a dictionary with "patience"
+            and any of "monitor", "min_delta" and "mode", as in `keras.callbacks.EarlyStopping`.
+        learning_rate_factors: what the learning rate is multiplied with, by the name of a stage or by a pattern as in
+            `train`. Of several that match a layer, the last one counts.
         strategy: "auto", "joint", "precomputed" or "streamed".
         views: how many views of each image; by default the strategy's choice.
+        metrics: the metrics of this phase; by default the stack's.
 
     Raises:
-        ArgumentError: no epochs, or a learning rate that is not above 0.
+        ArgumentError: an argument has a value that cannot work.
+
+    Example:
+        >>> phase = Phase(["head", "base/block_16*"], epochs=20, early_stopping=3, learning_rate_factors={"base": 0.1})
+        >>> phase.patterns
+        ('head', 'base/block_16*')
     """
 
     train: str | Sequence[str] | None
     epochs: int
     optimizer: Any = None
     learning_rate: float | None = None
+    loss: Any = None
+    loss_at: str | None = None
+    probe: Any = None
+    callbacks: Sequence[Any] = ()
+    early_stopping: int | Mapping[str, Any] | None = None
+    learning_rate_factors: Mapping[str, float] | None = None
     strategy: str = "auto"
     views: int | None = None
+    metrics: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.epochs, int) or self.epochs < 1:
             raise ArgumentError(f"A phase's epochs are a whole number from 1 up; got {self.epochs!r}.")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ArgumentError(f"A phase's learning_rate is above 0; got {self.learning_rate!r}.")
+        if self.probe is not None and not isinstance(self.probe, keras.layers.Layer):
+            raise ArgumentError(
+                f"A phase's probe is a Keras layer or model; got {type(self.probe).__name__}. "
+                "Put several layers into keras.Sequential([...])."
+            )
+        if not isinstance(self.callbacks, list | tuple) or any(
+            not isinstance(callback, keras.callbacks.Callback) for callback in self.callbacks
+        ):
+            raise ArgumentError(f"A phase's callbacks are a list of Keras callbacks; got {self.callbacks!r}.")
+        _check_stopping(self.early_stopping)
+        for pattern, factor in (self.learning_rate_factors or {}).items():
+            if not isinstance(factor, int | float) or not 0 < factor < float("inf"):
+                raise ArgumentError(
+                    f"learning_rate_factors are numbers above 0; {pattern!r} has {factor!r}. "
+                    "What should not learn is left out of train."
+                )
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """What learns, always as a tuple; empty where layers are left as they are."""
         return (self.train,) if isinstance(self.train, str) else tuple(self.train or ())
+
+    @property
+    def stopping(self) -> dict[str, Any] | None:
+        """`early_stopping` as a dictionary; None where the phase runs to its end."""
+        if self.early_stopping is None or isinstance(self.early_stopping, Mapping):
+            return None if self.early_stopping is None else dict(self.early_stopping)
+        return {"patience": self.early_stopping}
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that are equal for phases which train the same; callbacks and what was not given are left out.
+
+        A probe is described by its kind and, once it is built, its number of weights.
+        """
+        given = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "callbacks" and getattr(self, field.name) != field.default
+        }
+        plain = {"train": list(self.patterns), "early_stopping": self.stopping}
+        return {name: plain[name] if name in plain else _describe(value) for name, value in given.items()}
+
+
+def _check_stopping(value: Any) -> None:
+    """Raises ArgumentError unless the value is a patience, or a dictionary with one."""
+    if value is None:
+        return
+    if isinstance(value, keras.callbacks.Callback):
+        raise ArgumentError(
+            "early_stopping is a number of epochs; a Keras callback belongs into the phase's callbacks."
+        )
+    patience = value.get("patience") if isinstance(value, Mapping) else value
+    if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
+        raise ArgumentError(
+            f"early_stopping is a number of epochs from 1 up, or a dictionary like {{'patience': 3}}; got {value!r}."
+        )
+    unknown = [key for key in value if key not in _STOPPING_KEYS] if isinstance(value, Mapping) else []
+    if unknown:
+        raise ArgumentError(f"early_stopping knows {', '.join(_STOPPING_KEYS)}; got {unknown[0]!r}.")
+    if isinstance(value, Mapping) and value.get("mode", "auto") not in ("auto", "min", "max"):
+        raise ArgumentError(f"early_stopping's mode is 'auto', 'min' or 'max'; got {value['mode']!r}.")
+
+
+def _describe(value: Any) -> Any:
+    """A value of a phase in plain words: objects by their kind, and what they hold where that is plain."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _describe(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_describe(part) for part in value]
+    if isinstance(value, keras.layers.Layer):
+        return [type(value).__name__, value.count_params() if value.built else None]
+    return getattr(value, "__name__", type(value).__name__)

@@ -15,6 +15,7 @@ skipped.csv       images that were left out and why, when there are any (data.on
 import csv
 import io
 import json
+import math
 import os
 import platform
 import re
@@ -111,12 +112,13 @@ class RunFolder:
         self,
         *,
         history: Mapping[str, Sequence[float]],
+        phase_epochs: Sequence[int],
         plans: Sequence[Mapping[str, Any]],
         class_names: Sequence[str],
         metrics: Mapping[str, Any],
     ) -> None:
         """Writes what the training gave, the metrics last, and takes the checkpoint away."""
-        write_text(self.path / "history.csv", _history_csv(history))
+        write_text(self.path / "history.csv", _history_csv(history, phase_epochs))
         write_text(self.path / "plan.json", _json({"phases": list(plans)}))
         write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
         write_text(self.path / "environment.json", _json(describe_environment()))
@@ -161,13 +163,14 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
-    """One line per epoch, counted from 1."""
+def _history_csv(history: Mapping[str, Sequence[float]], phase_epochs: Sequence[int]) -> str:
+    """One line per epoch, counted from 1, with the number of its phase; a figure that the phase lacks is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *history])
-    for number, row in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow([number, *row])
+    writer.writerow(["epoch", "phase", *history])
+    phases = [number for number, count in enumerate(phase_epochs, start=1) for _ in range(count)]
+    for epoch, (phase, *row) in enumerate(zip(phases, *history.values(), strict=True), start=1):
+        writer.writerow([epoch, phase, *("" if math.isnan(value) else value for value in row)])
     return text.getvalue()
 
 

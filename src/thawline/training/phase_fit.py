@@ -1,0 +1,114 @@
+"""One phase as one `keras.Model.fit`."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from thawline.backend import keras
+from thawline.training.display import EpochDisplay
+from thawline.training.feeding import EpochEnd, EpochFeed
+from thawline.training.watch import BestEpoch, LastGoodEpoch
+
+AfterEpoch = Callable[[int, dict[str, Any], bool], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseFit:
+    """Everything that one phase's fit needs.
+
+    Attributes:
+        model: what Keras fits: the strategy's model.
+        stack_model: the whole stack's model, which users' callbacks see.
+        optimizer: the phase's optimizer, built.
+        options: the phase's other arguments of `compile`.
+        stack_options: those of the whole stack.
+        feed: the training images.
+        held_out: the validation images, if there are any.
+        callbacks: the users' callbacks.
+        guard: stops when numbers are no longer finite.
+        best: early stopping, if it is asked for.
+        after_epoch: is told the number, the figures and whether training stops after each epoch.
+        display: shows the epochs, if something is shown.
+        has_lines: whether Keras writes a line per epoch.
+    """
+
+    model: Any
+    stack_model: Any
+    optimizer: Any
+    options: dict[str, Any]
+    stack_options: dict[str, Any]
+    feed: EpochFeed
+    held_out: EpochFeed | None
+    callbacks: Sequence[Any]
+    guard: LastGoodEpoch
+    best: BestEpoch | None
+    after_epoch: AfterEpoch
+    display: EpochDisplay | None
+    has_lines: bool
+
+    def run(self, first: int, last: int) -> float:
+        """Fits the epochs from first (counted from 0) up to last; gives the seconds that it took."""
+        self.model.compile(optimizer=self.optimizer, **self.options)
+        self.stack_model.compile(optimizer=self.optimizer, **self.stack_options)
+        # Callbacks that watch a metric look into their model for whether it should rise or fall. Set past Keras'
+        # tracking, which would count the metrics twice.
+        object.__setattr__(self.stack_model, "_compile_metrics", self.model._compile_metrics)
+        self.stack_model.stop_training = False
+        started = time.perf_counter()
+        try:
+            with self.feed, self.held_out or nullcontext():
+                self.model.fit(
+                    self.feed.for_keras,
+                    initial_epoch=first,
+                    epochs=last,
+                    validation_data=None if self.held_out is None else self.held_out.for_keras,
+                    callbacks=self._callback_list(last),
+                    shuffle=False,  # the feed comes in the epoch's order already
+                    verbose=0,
+                )
+        finally:
+            if self.display is not None:
+                self.display.close()
+        return time.perf_counter() - started
+
+    def _callback_list(self, last: int) -> Any:
+        """The guard comes first, so that no callback saves what is not finite."""
+        best = [] if self.best is None else [self.best]
+        display = [] if self.display is None else [self.display]
+        callbacks = keras.callbacks.CallbackList(
+            [EpochEnd(self.feed, self.held_out), self.guard, *self.callbacks, *best, _EpochCallback(self), *display],
+            add_history=True,
+            add_progbar=self.has_lines,
+            model=self.model,
+            verbose=2,
+            epochs=last,
+            steps=self.feed.num_batches,
+        )
+        for callback in (*self.callbacks, *best):
+            # What a user's callback saves or reads is the whole stack, whatever part of it is fitted.
+            callback.set_model(self.stack_model)
+        return callbacks
+
+
+class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the feed which epoch begins, the run that one ended, and Keras that a user's callback says stop."""
+
+    def __init__(self, fit: PhaseFit) -> None:
+        super().__init__()
+        self._fit = fit
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._fit.feed.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._pass_on_a_stop()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._pass_on_a_stop()
+        self._fit.after_epoch(epoch, dict(logs or {}), self.model.stop_training)
+
+    def _pass_on_a_stop(self) -> None:
+        """Users' callbacks stop the stack's model; Keras looks at the one that it fits."""
+        self.model.stop_training = self.model.stop_training or self._fit.stack_model.stop_training
