@@ -1,7 +1,5 @@
 """Cutting below the thaw line: the same training to the bit, other features, and room on the disk."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -98,7 +96,7 @@ def test_weights_between_the_cut_and_the_line_are_watched(layer, small_images, m
     stack = make_stack(base=narrow_then_wide)
     weight = stack.stages[0].model.get_layer(layer).weights[-1]
     moving = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weight.assign_add(weight * 0 + 1e-3))
-    with pytest.raises(FrozenWeightsMovedError, match=re.escape("A frozen weight of stack ['base', 'head'] changed")):
+    with pytest.raises(FrozenWeightsMovedError, match=f"of layer 'base/{layer}'"):
         fit(stack, small_images.source(), cache=cache, max_disk=room_for(1, 40), callbacks=[moving])
 
 
