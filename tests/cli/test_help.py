@@ -15,7 +15,7 @@ def test_help_loads_neither_keras_nor_tensorflow():
         "import sys, thawline.cli\n"
         "sys.argv = ['thawline', '--help']\n"
         "try:\n    thawline.cli.main()\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
-        "loaded = {'tensorflow', 'keras', 'cv2', 'grain', 'numpy'} & set(sys.modules)\n"
+        "loaded = {'tensorflow', 'keras', 'cv2', 'numpy'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

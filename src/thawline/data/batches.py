@@ -1,11 +1,12 @@
-"""Records in the order of an epoch -> batches, read ahead by threads through Grain.
+"""Records in the order of an epoch -> batches, read ahead by threads.
 
 The order is a pure function of (seed, epoch); which thread loads what changes nothing.
 """
 
-import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -16,17 +17,10 @@ from blake3 import blake3
 from thawline.data.labels import Targets
 from thawline.errors import ArgumentError, DataError, ImageChangedError, UnreadableImageError
 
-# Grain asks for JAX's profiler at import and complains, through absl, that it is not there.
-_absl = logging.getLogger("absl")
-_absl_level = _absl.level
-_absl.setLevel(logging.ERROR)
-import grain  # noqa: E402
-
-_absl.setLevel(_absl_level)
-
 # Batches that are ready before they are asked for: enough to bridge a hiccup, few enough to stay small.
 _READ_AHEAD = 4
 
+Chunk = TypeVar("Chunk")
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
 
@@ -76,26 +70,38 @@ class Records(Protocol):
     def nothing_left(self) -> DataError:
         """The error for when every image is bad."""
 
-    def image(self, index: int, view: int = 0) -> np.ndarray:
-        """One view of one image."""
+    def picture(self, index: int, view: int = 0) -> tuple[np.ndarray, Any]:
+        """One view of one image, uint8 (height, width, channels), with what is known of the view."""
+
+    def standardized(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Pictures as a model sees them, (n, height, width, channels)."""
 
     def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:
         """What a model should answer for one view of these images."""
 
 
-def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> "grain.MapDataset[int]":
-    """The indices 0 to count - 1 in the order of an epoch, as a Grain data set with random access.
+def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> np.ndarray:
+    """The indices 0 to count - 1 in the order of an epoch, int64 (count,).
+
+    Every index gets 64 bits of BLAKE3(seed, epoch), and they are sorted by them: every order is equally likely, and
+    stays what it is whatever version of NumPy sorts.
 
     Example:
-        >>> list(epoch_order(3, seed=0, epoch=5, shuffle=False))
+        >>> epoch_order(3, seed=0, epoch=5, shuffle=False)
+        array([0, 1, 2])
+        >>> sorted(epoch_order(3, seed=0, epoch=5).tolist())
         [0, 1, 2]
     """
-    indices = grain.MapDataset.range(count)
     if not shuffle:
-        return indices
-    # Grain's own repetitions add the epoch to the seed: seed 1 would be seed 0 one epoch later.
+        return np.arange(count)
     key = seed.to_bytes(8, "little") + epoch.to_bytes(8, "little")
-    return indices.shuffle(seed=int.from_bytes(blake3(key, derive_key_context="thawline order").digest(length=4)))
+    bits = blake3(key, derive_key_context="thawline order").digest(length=8 * count)
+    return np.argsort(np.frombuffer(bits, "<u8"), kind="stable")
+
+
+def in_batches(order: Sequence[int] | np.ndarray, size: int) -> list[Any]:
+    """What is to be done, so many at a time; the last batch as short as it is."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def view_of_epoch(epoch: int, views: int | None) -> int:
@@ -160,14 +166,14 @@ def iterate(
         shard: (index, count): every count-th image of the epoch's order, from the index-th on.
     """
 
-    def load(indices: Sequence[int]) -> list[Batch]:
-        made = [records.attempt(records.image, index, view) for index in indices]
-        found = [image for image in made if image is not None]
+    def load(indices: np.ndarray) -> list[Batch]:
+        made = [records.attempt(records.picture, index, view) for index in indices]
+        found = [picture[0] for picture in made if picture is not None]
         if not found:
             return []
-        chosen = np.array([index for index, image in zip(indices, made, strict=True) if image is not None], np.int64)
+        chosen = indices[[picture is not None for picture in made]]
         images: np.ndarray | None
-        chosen, images, targets = with_targets(records, chosen, view, np.stack(found))
+        chosen, images, targets = with_targets(records, chosen, view, records.standardized(found))
         if images is None or not len(chosen):
             return []
         batch = Batch(
@@ -182,8 +188,7 @@ def iterate(
 
     index, count = shard
     order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)[index::count]
-    chunks = order.batch(records.batch_size, batch_fn=list)[start:]
-    return EpochBatches(records, read_ahead(chunks, load) if len(chunks) else iter(()), epoch, start)
+    return EpochBatches(records, read_ahead(in_batches(order, records.batch_size)[start:], load), epoch, start)
 
 
 def with_targets(
@@ -213,10 +218,17 @@ def with_targets(
     return indices, images, None
 
 
-def read_ahead(chunks: "grain.MapDataset[Sequence[int]]", load: Callable[[Sequence[int]], Loaded]) -> Iterator[Loaded]:
-    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order.
-
-    What there may be none of is loaded as a list of one or none: Grain takes None as a sign to pass over a chunk.
-    """
-    options = grain.ReadOptions(num_threads=os.cpu_count() or 1, prefetch_buffer_size=_READ_AHEAD)
-    return iter(chunks.map(load).to_iter_dataset(options))
+def read_ahead(chunks: Iterable[Chunk], load: Callable[[Chunk], Loaded]) -> Iterator[Loaded]:
+    """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order."""
+    waiting: deque[Future[Loaded]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="thawline")
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(load, chunk))
+            if len(waiting) > _READ_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Whoever stops in the middle of an epoch does not wait for what nobody wants any more.
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -4,10 +4,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grain
 import numpy as np
 
-from thawline.data.batches import read_ahead
+from thawline.data.batches import in_batches, read_ahead
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureSet
 from thawline.features.engines import ENGINE_BATCH, Engine
@@ -61,18 +60,17 @@ def extract(
     keys = [row_key(digests[index], view) for index, view in wanted]
 
     def load(positions: Sequence[int]) -> list[tuple[list[bytes], np.ndarray]]:
-        made = [(keys[position], source.attempt(source.image, *wanted[position])) for position in positions]
-        found = [(key, image) for key, image in made if image is not None]
-        return [([key for key, _ in found], np.stack([image for _, image in found]))] if found else []
+        made = [(keys[position], source.attempt(source.picture, *wanted[position])) for position in positions]
+        found = [(key, picture[0]) for key, picture in made if picture is not None]
+        return [([key for key, _ in found], source.standardized([pixels for _, pixels in found]))] if found else []
 
     extracted = 0
     while True:
         missing = [at for at in features.missing(keys) if not source.is_left_out(wanted[at][0])]
         lacking = _first_of_each(keys, missing)
-        chunks = grain.MapDataset.source(lacking).batch(ENGINE_BATCH, batch_fn=list)
         stored = 0
         with progress(description, len(lacking), show=show_progress) as advance:
-            for loaded in read_ahead(chunks, load) if lacking else ():
+            for loaded in read_ahead(in_batches(lacking, ENGINE_BATCH), load):
                 for chunk_keys, images in loaded:
                     features.write(chunk_keys, engine.run(images))
                     stored += len(images)

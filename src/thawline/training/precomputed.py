@@ -1,12 +1,12 @@
 """precomputed: the prefix ran once per image and view; its features come from the cache."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from thawline.data.batches import epoch_order, read_ahead, with_targets
+from thawline.data.batches import epoch_order, in_batches, read_ahead, with_targets
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache, FeatureSet
 from thawline.features.engines import make_engine
@@ -60,7 +60,7 @@ class Precomputed:
         features = self._features(source)
         digests = source.content_digests()
 
-        def load(indices: Sequence[int]) -> list[Feed]:
+        def load(indices: np.ndarray) -> list[Feed]:
             kept = np.array([index for index in indices if not source.is_left_out(index)], np.int64)
             chosen, _, targets = with_targets(source, kept, view)
             if not len(chosen):
@@ -70,7 +70,7 @@ class Precomputed:
 
         order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
         is_empty = True
-        for feeds in read_ahead(order.batch(source.batch_size, batch_fn=list), load):
+        for feeds in read_ahead(in_batches(order, source.batch_size), load):
             is_empty = is_empty and not feeds
             yield from feeds
         if is_empty:

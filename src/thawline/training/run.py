@@ -27,7 +27,7 @@ from typing import Any, Self
 from thawline.errors import RunError
 from thawline.files import write_text
 
-_PACKAGES = ("thawline", "keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python-headless", "grain", "lmdb")
+_PACKAGES = ("thawline", "keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python-headless", "lmdb")
 
 
 class RunFolder:

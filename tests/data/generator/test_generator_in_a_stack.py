@@ -140,7 +140,7 @@ def test_tables_have_equal_answers_and_train(folder, options, answers, loss):
 @pytest.mark.parametrize(
     ("y", "answers", "loss"),
     [
-        (np.eye(3)[WHOLE], 3, "categorical_crossentropy"),
+        (np.eye(3)[WHOLE], 3, keras.losses.CategoricalCrossentropy(from_logits=True)),
         (WHOLE, 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
         (WHOLE[:, None], 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
         (WHOLE % 2, 1, keras.losses.BinaryCrossentropy(from_logits=True)),

@@ -228,8 +228,7 @@ class Augmentation:
     @property
     def output_dtype(self) -> str:
         """What `apply` gives: "uint8", or "float32" when pixels are standardized."""
-        standardizes = any(getattr(self, name) not in (None, False) for name in _FIXED)
-        return "float32" if standardizes else "uint8"
+        return "uint8" if self.only_rescales and not self.rescale else "float32"
 
     @property
     def value_range(self) -> ValueRange | None:
@@ -239,10 +238,15 @@ class Augmentation:
             >>> Augmentation(rotation_range=5).value_range, Augmentation(rescale=1 / 255).value_range
             ((0.0, 255.0), (0.0, 1.0))
         """
-        if any(getattr(self, name) not in (None, False) for name in _FIXED if name != "rescale"):
+        if not self.only_rescales:
             return None
         low, high = sorted(bound * (self.rescale or 1.0) for bound in PIXELS)
         return low, high
+
+    @property
+    def only_rescales(self) -> bool:
+        """Whether `standardize` is a factor on each value, or nothing."""
+        return all(getattr(self, name) in (None, False) for name in _FIXED if name != "rescale")
 
     def identity(self) -> dict[str, Any]:
         """What the pixels of a view depend on besides seed, image and view, for a fingerprint.
@@ -467,11 +471,8 @@ class Augmentation:
         return pair
 
     def _differs(self, leaving_out: tuple[str, ...]) -> bool:
-        return any(
-            getattr(self, field.name) != getattr(_DEFAULT, field.name)
-            for field in fields(self)
-            if field.name not in leaving_out
-        )
+        names = (field.name for field in fields(self) if field.name not in leaving_out)
+        return any(getattr(self, name) != getattr(_DEFAULT, name) for name in names)
 
     def _prepare(self, image: np.ndarray) -> np.ndarray:
         return prepare(

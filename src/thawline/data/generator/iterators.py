@@ -7,7 +7,6 @@ an `Iterator`, which has the attributes that users of Keras' iterators read.
 import secrets
 import threading
 from collections.abc import Iterator as Iteration
-from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -216,6 +215,7 @@ class ImageIterator(Iterator):
         self.epoch = 0
         # Keras also ends epochs that never began, after it looked at the first batches to build a model.
         self._is_within_epoch = False
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
 
     @property
     def source(self) -> ImageSource:
@@ -255,7 +255,14 @@ class ImageIterator(Iterator):
 
     def _batch(self, position: int, epoch: int) -> KerasBatch:
         chunk = self._chunk(position)
-        order: Sequence[int] = epoch_order(self.n, self._seed, epoch, shuffle=self.shuffle)
-        chosen = np.array([order[place] for place in range(chunk.start, min(chunk.stop, self.n))], np.int64)
+        chosen = self._epoch_order(epoch)[chunk.start : chunk.stop]
         # Answers stay float32 whatever the images are: uint8 would wrap above 255 classes.
         return self.rows.batch(chosen, self.looks.images(chosen, self._seed, epoch), "float32")
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        """The order of an epoch, kept for its other batches."""
+        kept, order = self._order
+        if kept != epoch:
+            order = epoch_order(self.n, self._seed, epoch, shuffle=self.shuffle)
+            self._order = (epoch, order)
+        return order

@@ -24,7 +24,7 @@ from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positio
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
-# Grain's shuffle takes seeds of 32 bits.
+# As NumPy's and Keras' seeds.
 _MAX_SEED = 2**32 - 1
 
 
@@ -357,6 +357,21 @@ class ImageSource(LeavesOut):
         pixels, _ = self.picture(index, view)
         return pixels if self.augmentation is None else self.augmentation.standardize(pixels)
 
+    def standardized(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Pictures as the model sees them, as `spec` says: (n, height, width, channels), uint8 or float32.
+
+        Args:
+            pictures: what `picture` gives of each image, uint8 (height, width, channels).
+        """
+        if self.augmentation is None or self.augmentation.output_dtype == "uint8":
+            return np.stack(pictures)
+        if self.augmentation.only_rescales and self.augmentation.rescale:
+            # All at once: for a factor it makes no difference but in time.
+            factor = np.float32(self.augmentation.rescale)
+            rescaled: np.ndarray = np.multiply(np.stack(pictures), factor, dtype=np.float32)
+            return rescaled
+        return np.stack([self.augmentation.standardize(picture) for picture in pictures])
+
     def picture(self, index: int, view: int = 0) -> tuple[np.ndarray, Draw]:
         """One view of one image for people to look at, before it is standardized, with the numbers that were drawn.
 
@@ -468,7 +483,7 @@ class _Look:
     def images(self) -> np.ndarray:
         """The images as the model sees them."""
         if self._images is None:
-            self._images = np.stack([self._source.image(index, self._view) for index in self._indices])
+            self._images = self._source.standardized([self._source.picture(at, self._view)[0] for at in self._indices])
         return self._images
 
     def follow(self, masks: list[np.ndarray]) -> list[np.ndarray]:
