@@ -19,6 +19,7 @@ from thawline.training.answer import evaluate, predict
 from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
 from thawline.training.phase import Phase
+from thawline.training.verify import Verification, verify
 
 
 class Stack(StageSeries):
@@ -141,13 +142,56 @@ class Stack(StageSeries):
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
-            announce=lambda message: sys.stderr.write(message + "\n"),
+            announce=_announce,
             max_disk=max_disk,
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
         compiled = self._need_compiled("fit")
         held_out = None if validation_data is None else self._source(validation_data, "validation_data")
         return fit(self, compiled, self._source(train, "fit"), spans, validation_data=held_out, options=options)
+
+    def verify(
+        self,
+        train: ImageSource | SourceHolder,
+        *,
+        phase: Phase | None = None,
+        steps: int = 8,
+        cache: FeatureCache | None = None,
+        verbose: int | str = "auto",
+    ) -> Verification:
+        """Trains a few steps by each strategy, from the same weights, and says whether they agree.
+
+        Afterwards the stack is as it was. Images are taken as `train` gives them, augmentation included; two epochs
+        are trained, so that views change and short batches come.
+
+        Args:
+            train: images with labels; the first ones are used.
+            phase: what learns, with which optimizer and loss; by default what is not frozen, as compiled.
+            steps: how many steps by each strategy, from 2 up.
+            cache: where features are kept; by default a folder that is deleted afterwards.
+            verbose: 0 is silent.
+
+        Returns:
+            What was found; print it. `is_bit_equal` says whether losses and weights have the same bits, `largest` is
+            the largest relative difference, `reason` where it comes from.
+
+        Raises:
+            ArgumentError: not compiled, or an argument that cannot work.
+            JointError: images or labels do not fit the stack.
+            NothingToLearnError: nothing is frozen, or everything.
+
+        Example:
+            >>> print(stack.verify(train))  # doctest: +SKIP
+            8 steps of 32 images by each strategy, 2 epochs, 2 views:
+              joint and precomputed      bit-equal
+              joint and streamed         bit-equal
+              precomputed and streamed   bit-equal
+        """
+        compiled, images = self._need_compiled("verify"), self._source(train, "verify")
+        announce = _announce if verbose != 0 else None
+        return verify(
+            self, compiled, images, phase=phase or Phase(None, 1), steps=steps, cache=cache, announce=announce
+        )
 
     def evaluate(
         self,
@@ -204,6 +248,10 @@ class Stack(StageSeries):
         if self._compiled is None:
             raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
         return self._compiled
+
+
+def _announce(message: str) -> None:
+    sys.stderr.write(message + "\n")
 
 
 def load(path: str | os.PathLike[str]) -> Stack:

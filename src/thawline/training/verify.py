@@ -1,0 +1,234 @@
+"""Do the strategies train the same? A few steps by each of them, compared number by number."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from thawline.backend import keras
+from thawline.data.sources.source import ImageSource
+from thawline.errors import ArgumentError, NothingToLearnError
+from thawline.features.cache import FeatureCache
+from thawline.features.engines import ENGINE_BATCH, make_engine
+from thawline.stack.cut import Cut
+from thawline.stack.held import HeldModel
+from thawline.stack.series import StageSeries
+from thawline.stack.thaw import freeze_and_thaw
+from thawline.training.compiled import Compiled
+from thawline.training.fit import FitOptions, fit
+from thawline.training.phase import Phase
+from thawline.training.planner import STRATEGY_NAMES
+
+# Two epochs, so that views change and short batches come in the middle.
+_EPOCHS = 2
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two trainings are apart.
+
+    Attributes:
+        strategies: the names of the two.
+        losses: the largest relative difference between their losses after each step.
+        weights: the largest difference between their weights after the last step, relative to the largest weight of
+            the same tensor.
+    """
+
+    strategies: tuple[str, str]
+    losses: float
+    weights: float
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether the two are equal bit for bit."""
+        return self.losses == 0 and self.weights == 0
+
+    def __str__(self) -> str:
+        found = f"losses differ by {self.losses:.1e} at most, weights by {self.weights:.1e} (relative)"
+        return f"{' and '.join(self.strategies):<26} {'bit-equal' if self.is_zero else found}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `Stack.verify` found. Print it.
+
+    Attributes:
+        steps: training steps by each strategy.
+        batch_size: images in each step; the last of an epoch has fewer.
+        views: views of each image.
+        differences: one for each pair of strategies.
+        reason: why they differ, in plain words; empty where they are equal.
+    """
+
+    steps: int
+    batch_size: int
+    views: int
+    differences: tuple[Difference, ...]
+    reason: str
+
+    @property
+    def is_bit_equal(self) -> bool:
+        """Whether all strategies gave the same bits."""
+        return all(difference.is_zero for difference in self.differences)
+
+    @property
+    def largest(self) -> float:
+        """The largest relative difference of all; 0 where they are equal."""
+        return max(max(difference.losses, difference.weights) for difference in self.differences)
+
+    def __str__(self) -> str:
+        views = f"{self.views} view{'s' if self.views > 1 else ''}"
+        lines = [f"{self.steps} steps of {self.batch_size} images by each strategy, {_EPOCHS} epochs, {views}:"]
+        lines += [f"  {difference}" for difference in self.differences]
+        return "\n".join([*lines, *([f"  {self.reason}"] if self.reason else [])])
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a short training left behind."""
+
+    losses: np.ndarray
+    weights: list[np.ndarray]
+
+
+class _Losses(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes the loss after every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras gives the mean over the epoch so far."""
+        self.values.append(float((logs or {})["loss"]))
+
+
+def verify(
+    series: StageSeries,
+    compiled: Compiled,
+    source: ImageSource,
+    *,
+    phase: Phase,
+    steps: int,
+    cache: FeatureCache | None,
+    announce: Callable[[str], None] | None,
+) -> Verification:
+    """Trains a few steps by each strategy, from the same weights; see `thawline.Stack.verify`."""
+    if not isinstance(steps, int) or steps < _EPOCHS:
+        raise ArgumentError(f"steps is a whole number from {_EPOCHS} up; got {steps!r}.")
+    if phase.probe is not None:
+        raise ArgumentError("verify() compares phases without a probe: its weights would differ at the start.")
+    # A third of the last batch is left out, so that it is a short one.
+    wanted = steps // _EPOCHS * source.batch_size - source.batch_size // 3
+    source = source.select(range(min(wanted, len(source))))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _left_as_it_was(series, compiled):
+        if phase.patterns:
+            freeze_and_thaw(series, phase.patterns)
+        cut = series.cut()
+        if not cut.has_frozen_weights:
+            raise NothingToLearnError(
+                "Every weight of the stack learns: there is nothing frozen that could be run ahead, and nothing to "
+                "compare. Freeze a stage (trainable=False), or name what learns with phase=."
+            )
+        state = _values(series.model.variables)
+        kept = cache or FeatureCache(folder)
+        trained = {}
+        for name in STRATEGY_NAMES:
+            if announce is not None:
+                announce(f"verifying: {name}")
+            _assign(series.model.variables, state)
+            trained[name] = _train(series, compiled, source, replace(phase, strategy=name), kept)
+        _assign(series.model.variables, state)
+        pairs = [("joint", "precomputed"), ("joint", "streamed"), ("precomputed", "streamed")]
+        differences = tuple(_difference(pair, trained[pair[0]], trained[pair[1]]) for pair in pairs)
+        reason = "" if all(difference.is_zero for difference in differences) else _reason(cut, source)
+    views = 1 if source.augmentation is None else _EPOCHS
+    return Verification(len(trained["joint"].losses), source.batch_size, views, differences, reason)
+
+
+def _train(series: StageSeries, compiled: Compiled, source: ImageSource, phase: Phase, cache: FeatureCache) -> _Trained:
+    losses = _Losses()
+    options = FitOptions(cache=cache, callbacks=(losses,), verbose=0)
+    own = Compiled(compiled.fresh_optimizer(), {**compiled.options, "steps_per_execution": 1})
+    optimizer = None if phase.optimizer is None else _renewed(keras.optimizers.get(phase.optimizer))
+    short = replace(phase, epochs=_EPOCHS, views=_EPOCHS, optimizer=optimizer, callbacks=(), early_stopping=None)
+    fit(series, own, source, [short], validation_data=None, options=options)
+    return _Trained(np.array(losses.values), _values(series.model.weights))
+
+
+def _renewed(optimizer: Any) -> Any:
+    """The same optimizer without a state."""
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+@contextmanager
+def _left_as_it_was(series: StageSeries, compiled: Compiled) -> Iterator[None]:
+    """Puts weights, frozen layers and the compiled state back: what was only tried must leave no trace."""
+    layers = [(layer, layer.trainable) for layer in series.model._flatten_layers()]
+    state, class_names = _values(series.model.variables), series.class_names
+    try:
+        yield
+    finally:
+        # From the outside in: setting a model sets all its layers.
+        for layer, trainable in layers:
+            layer.trainable = trainable
+        series.class_names = class_names
+        _assign(series.model.variables, state)
+        series.model.compile(optimizer=compiled.optimizer, **compiled.options)
+
+
+def _values(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _difference(pair: tuple[str, str], one: _Trained, other: _Trained) -> Difference:
+    weights = [relative_difference(*both) for both in zip(one.weights, other.weights, strict=True)]
+    losses = [relative_difference(*both) for both in zip(one.losses, other.losses, strict=True)]
+    return Difference(pair, max(losses), max(weights, default=0.0))
+
+
+def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest difference of two arrays as a part of their largest value; 0 only when all bits are equal.
+
+    Example:
+        >>> relative_difference(np.array([1.0, 4.0]), np.array([1.0, 5.0]))
+        0.2
+    """
+    if np.array_equal(one, other, equal_nan=True):
+        return 0.0
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    largest = max(np.abs(one).max(), np.abs(other).max())
+    return float(np.abs(one - other).max() / largest)
+
+
+def _reason(cut: Cut, source: ImageSource) -> str:
+    """Why the strategies differ: features of one batch by the engine, and as joint computes them."""
+    batch = next(iter(source.batches(0, views=1)))
+    engine = make_engine("keras", cut.prefix)
+    # In the opposite order, so that every image has another place in its batch, as in extraction.
+    by_engine = [rows[::-1] for rows in engine.run(batch.images[::-1])]
+    alone = HeldModel(cut.prefix, keras.layers.Identity(), source.batch_size)
+    alone.compile(jit_compile=False)
+    by_joint = keras.tree.flatten(alone.predict_on_batch(batch.images))
+    apart = max(relative_difference(one, np.asarray(other)) for one, other in zip(by_engine, by_joint, strict=True))
+    if apart == 0:
+        return (
+            "The features of a first batch are bit-equal, so the difference arises above the line: an operation whose "
+            "result is not the same twice (on GPUs many are), or one that depends on the time or on chance of its own."
+        )
+    shape = (
+        f"joint computes it in batches of {source.batch_size}, the engine of {ENGINE_BATCH}, and another batch shape "
+        "moves the last bits of a convolution"
+        if source.batch_size != ENGINE_BATCH
+        else "an operation in it depends on an image's position in the batch (TensorFlow's mean over height and width "
+        "does where the channels are no multiple of 16)"
+    )
+    return f"The difference arises below the line: features differ by {apart:.1e}, because {shape}."
