@@ -204,9 +204,11 @@ def test_the_classes_are_known_after_training(small_images, make_stack, cache):
 @pytest.mark.parametrize("strategy", ["joint", "streamed"])
 def test_epoch_e_shows_view_e_mod_k(strategy, small_images, make_stack, monkeypatch):
     shown = []
-    image = tl.ImageFolder.image
+    picture = tl.ImageFolder.picture
     monkeypatch.setattr(
-        tl.ImageFolder, "image", lambda self, index, view=0: (shown.append((index, view)), image(self, index, view))[1]
+        tl.ImageFolder,
+        "picture",
+        lambda self, index, view=0: (shown.append((index, view)), picture(self, index, view))[1],
     )
     source = small_images.source().augment(horizontal_flip=True)
     make_stack().fit(source, epochs=5, views=2, strategy=strategy, verbose=0)
