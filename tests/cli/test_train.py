@@ -41,7 +41,7 @@ RECIPE = {
 }
 
 
-# The loss falls, so that its largest value is the first one.
+# No epoch is ever better by so much than the first one.
 WORST = {"monitor": "loss", "mode": "max", "min_delta": 100}
 
 

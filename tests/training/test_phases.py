@@ -89,7 +89,7 @@ def test_the_history_is_one_and_knows_its_phases(small_images, make_stack, cache
 
 # -- early stopping ------------------------------------------------------------------------------------------------
 
-# The loss falls, so that its largest value is the first one.
+# No epoch is ever better by so much than the first one.
 WORST = {"monitor": "loss", "mode": "max", "min_delta": 100}
 
 

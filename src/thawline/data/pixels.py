@@ -49,7 +49,7 @@ class PixelCache(Protocol):
         """The pixels that were kept under this key, uint8 of this shape, read-only; None when there are none."""
 
     def put(self, key: bytes, pixels: np.ndarray) -> None:
-        """Keeps pixels, if there is room for them."""
+        """Keeps pixels, if there is room for them; nobody changes them afterwards."""
 
 
 class RamPixels:
@@ -92,12 +92,14 @@ class RamPixels:
         return pixels if pixels is not None and pixels.shape == shape else None
 
     def put(self, key: bytes, pixels: np.ndarray) -> None:
-        """Keeps a copy of uint8 pixels, if the budget allows."""
+        """Keeps uint8 pixels, which become read-only, if the budget allows."""
         with self._lock:
             if key in self._kept or self.size_bytes + pixels.nbytes > self.budget_bytes:
                 return
-            # A copy: the array may be a part of a larger one, which would be kept alive uncounted.
-            self._kept[key] = _read_only(np.array(pixels, np.uint8, order="C"))
+            if pixels.base is not None and getattr(pixels.base, "nbytes", 0) != pixels.nbytes:
+                # A copy: a part of a larger array would keep all of it alive uncounted.
+                pixels = np.array(pixels)
+            self._kept[key] = _read_only(pixels)
             self.size_bytes += pixels.nbytes
 
 
