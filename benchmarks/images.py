@@ -2,7 +2,7 @@
 
     python benchmarks/images.py [--data DIR] [--limit IMAGES_PER_CLASS] [--rounds N] [--streamed N] [--json FILE]
 
-Every way reads the same folder at 150x150, gives float32 from 0 to 1 in batches of 32, and is timed over whole epochs:
+Every way reads the same folder at 150x150, gives float32 from 0 to 1 in batches of 32, and is timed over whole epochs,
 the median over the rounds. Against `ImageDataGenerator.flow_from_directory`, and against `image_dataset_from_directory`
 with Keras' layers and AUTOTUNE. "First epoch" starts from the files, "later epochs" from what thawline keeps of the
 first (decoded pixels in memory); the others keep nothing, as their tutorials write them.
@@ -18,7 +18,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -79,29 +78,16 @@ def count_by_thawline(source: tl.ImageFolder, epoch: int) -> int:
     return sum(len(batch.images) for batch in source.batches(epoch))
 
 
-def count_first_epoch(open_anew: Callable[[], tl.ImageFolder], number: int) -> int:
-    """An epoch that begins with nothing but the folder."""
-    return count_by_thawline(open_anew(), number)
-
-
-def count_later_epoch(kept: tl.ImageFolder, number: int) -> int:
-    """An epoch after the first."""
-    return count_by_thawline(kept, number + 1)
-
-
 def count_by_one_thread(source: tl.ImageFolder, view: int) -> int:
     """One epoch without batches: read, decode, augment."""
     return sum(len(source.image(index, view)) > 0 for index in range(len(source)))
 
 
-def rate(work: Callable[[int], int], rounds: int) -> float:
-    """Images per second, the median over the rounds."""
-    rates = []
-    for number in range(rounds):
-        started = time.perf_counter()
-        images = work(number)
-        rates.append(images / (time.perf_counter() - started))
-    return median(rates)
+def rate(work: Callable[[int], int], number: int) -> float:
+    """Images per second of one epoch."""
+    started = time.perf_counter()
+    images = work(number)
+    return images / (time.perf_counter() - started)
 
 
 def resident_mb() -> float:
@@ -111,28 +97,34 @@ def resident_mb() -> float:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, float]:
-    """Images per second of every way."""
-    rates = {
-        "generator": rate(lambda _: count_by_generator(folder, USUAL), rounds),
-        "generator_all_arguments": rate(lambda _: count_by_generator(folder, ALL), rounds),
-        "layers": rate(lambda _: count_by_layers(folder), rounds),
-    }
-    ways = (
-        ("", USUAL, "nearest"),
-        ("_all_arguments", ALL, "nearest"),
-        ("_bilinear", USUAL, "bilinear"),
-        ("_area", USUAL, "area"),
+    """Images per second of every way, the median over the rounds.
+
+    Every round takes all ways one after the other: a machine that becomes slower in between slows all of them.
+    """
+    plain, usual, everything = (
+        open_images(folder, USUAL),
+        open_images(folder, USUAL, "ram"),
+        open_images(folder, ALL, "ram"),
     )
-    for suffix, arguments, interpolation in ways:
-        open_anew = partial(open_images, folder, arguments, "ram", interpolation)
-        rates[f"first_epoch{suffix}"] = rate(partial(count_first_epoch, open_anew), rounds)
-    for suffix, arguments, _ in ways[:2]:
-        kept = open_images(folder, arguments, "ram")
+    for kept in (usual, everything):
         count_by_thawline(kept, 0)
-        rates[f"later_epochs{suffix}"] = rate(partial(count_later_epoch, kept), rounds)
-    plain = open_images(folder, USUAL)
-    rates["one_thread"] = rate(lambda view: count_by_one_thread(plain, view), rounds)
-    return rates
+    ways: dict[str, Callable[[int], int]] = {
+        "generator": lambda _: count_by_generator(folder, USUAL),
+        "first_epoch": lambda number: count_by_thawline(open_images(folder, USUAL, "ram"), number),
+        "later_epochs": lambda number: count_by_thawline(usual, number + 1),
+        "one_thread": lambda number: count_by_one_thread(plain, number),
+        "generator_all_arguments": lambda _: count_by_generator(folder, ALL),
+        "first_epoch_all_arguments": lambda number: count_by_thawline(open_images(folder, ALL, "ram"), number),
+        "later_epochs_all_arguments": lambda number: count_by_thawline(everything, number + 1),
+        "layers": lambda _: count_by_layers(folder),
+        "first_epoch_bilinear": lambda number: count_by_thawline(open_images(folder, USUAL, "ram", "bilinear"), number),
+        "first_epoch_area": lambda number: count_by_thawline(open_images(folder, USUAL, "ram", "area"), number),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, work in ways.items():
+            rates[name].append(rate(work, number))
+    return {name: median(values) for name, values in rates.items()}
 
 
 def measure_growth(folder: Path, count: int) -> float:
