@@ -158,7 +158,7 @@ def main() -> None:
         for path, label in zip(source.paths, source.known_labels, strict=True):
             link = folder / source.class_names[label] / path.name
             link.parent.mkdir(exist_ok=True)
-            link.symlink_to(path)
+            link.symlink_to(path.resolve())
         rates = measure(folder, options.rounds)
         growth = measure_growth(folder, options.streamed)
     for label, images_per_s in rates.items():
