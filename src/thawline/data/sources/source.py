@@ -365,10 +365,11 @@ class ImageSource(LeavesOut):
         """
         if self.augmentation is None or self.augmentation.output_dtype == "uint8":
             return np.stack(pictures)
-        if self.augmentation.only_rescales and self.augmentation.rescale:
-            # All at once: for a factor it makes no difference but in time.
-            factor = np.float32(self.augmentation.rescale)
-            rescaled: np.ndarray = np.multiply(np.stack(pictures), factor, dtype=np.float32)
+        if self.augmentation.only_rescales:
+            # Straight into the batch: memory that is asked for once less, once per image.
+            rescaled = np.empty((len(pictures), *self.pictures.shape), np.float32)
+            for place, picture in zip(rescaled, pictures, strict=True):
+                np.multiply(picture, np.float32(self.augmentation.rescale or 1), out=place, dtype=np.float32)
             return rescaled
         return np.stack([self.augmentation.standardize(picture) for picture in pictures])
 
