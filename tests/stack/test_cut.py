@@ -383,3 +383,19 @@ def test_scaling_alone_is_no_frozen_part():
     cut = find_cut(model)
     assert kinds(cut.below) == ["Rescaling"]
     assert not cut.has_frozen_weights
+
+
+@pytest.mark.parametrize(
+    ("end", "row_bytes", "pooled"),
+    [
+        ([layers.Flatten()], 4 * 6 * 6 * 5, 4 * 5),
+        ([], 4 * 5, None),  # the head's pooling lies below the line, too
+        ([layers.Flatten(), layers.Reshape((6, 30))], 4 * 6 * 6 * 5, None),
+    ],
+)
+def test_what_pooling_would_save_is_known_where_maps_cross(end, row_bytes, pooled):
+    base = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(5, 3), *end])
+    base.trainable = False
+    head = [layers.Dense(2)] if end else [layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    cut = find_cut(keras.Sequential([base, *head]))
+    assert (cut.row_bytes, cut.pooled_row_bytes) == (row_bytes, pooled)

@@ -26,6 +26,7 @@ class StubCut:
     row_bytes: int = 5120
     name: str = "base/last"
     multiply_adds_recomputed: int = 0
+    pooled_row_bytes: int | None = None
     candidates: tuple = ()
 
     @property
@@ -43,14 +44,14 @@ class StubDisk:
 
     room: int
 
-    def needed_bytes(self, cut, views):
-        return 100 * views * cut.row_bytes
+    def needed_bytes(self, row_bytes, views):
+        return 100 * views * row_bytes
 
     def usable_bytes(self):
         return self.room
 
     def fits(self, cut, views):
-        return self.needed_bytes(cut, views) <= self.room
+        return self.needed_bytes(cut.row_bytes, views) <= self.room
 
 
 FROZEN, LEARNING = StubCut(), StubCut(Prefix(0))
@@ -106,7 +107,20 @@ def test_a_plan_is_plain_values():
         "place": 0,
         "line_row_bytes": 5120,
         "multiply_adds_recomputed": 0,
+        "disk_bytes": 0,
+        "pooled_disk_bytes": None,
     }
+
+
+def test_a_plan_says_beforehand_what_much_disk_it_takes_and_what_pooling_would_save():
+    """700,928 float32 of a flattened 148 x 148 x 32 map, of 100 images."""
+    wide = StubCut(row_bytes=2_803_712, pooled_row_bytes=128)
+    chosen = plan(wide, disk=StubDisk(room=10**12))
+    assert (chosen.disk_bytes, chosen.pooled_disk_bytes) == (4 * 280_371_200, 4 * 12_800)
+    assert str(chosen).endswith(
+        "; features take 1.1 GB of disk, 2.8 MB each. GlobalAveragePooling2D() below the line would make that 51.2 kB"
+    )
+    assert "disk" not in str(plan(wide, disk=StubDisk(room=10**12), views=1))
 
 
 def test_an_unknown_strategy_is_refused_with_those_that_are():

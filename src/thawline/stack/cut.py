@@ -122,6 +122,24 @@ class Cut:
         """Bytes of the crossing tensors for one image."""
         return sum(spec.row_bytes for spec in self.crossing)
 
+    @property
+    def pooled_row_bytes(self) -> int | None:
+        """Bytes for one image if the mean over height and width crossed instead of maps; None where no maps cross.
+
+        A map may also cross flattened.
+        """
+        makers = {id(tensor): node for node in self.below for tensor in node.outputs}
+        pooled, has_maps = 0, False
+        for tensor, spec in zip(self.tensors, self.crossing, strict=True):
+            maker = makers.get(id(tensor))
+            is_flattened = maker is not None and isinstance(maker.layer, keras.layers.Flatten)
+            shape = maker.inputs[0].shape if maker is not None and is_flattened else tensor.shape
+            if len(shape) == 4:
+                has_maps = True
+                spec = TensorSpec((None, shape[-1]), spec.dtype)
+            pooled += spec.row_bytes
+        return pooled if has_maps else None
+
     @cached_property
     def work_below(self) -> Work:
         """The work below the cut, for one image."""

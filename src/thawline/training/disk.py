@@ -36,10 +36,10 @@ class Disk:
         if self.max_disk is not None and not (isinstance(self.max_disk, int | float) and self.max_disk > 0):
             raise ArgumentError(f"max_disk is a number of bytes above 0, like 10e9 for 10 GB; got {self.max_disk!r}.")
 
-    def needed_bytes(self, cut: Cut, views: int) -> int:
-        """Bytes of disk for the features of all images and views."""
+    def needed_bytes(self, row_bytes: int, views: int) -> int:
+        """Bytes of disk for features of so many bytes each, of all images and views."""
         count = len(self.train) * views + (0 if self.validation is None else len(self.validation))
-        return count * stored_bytes(cut.row_bytes)
+        return count * stored_bytes(row_bytes)
 
     def usable_bytes(self) -> int:
         """Bytes that new features may take."""
@@ -48,7 +48,7 @@ class Disk:
 
     def fits(self, cut: Cut, views: int) -> bool:
         """Whether there is room for what the cache lacks, and `max_disk` for all of it."""
-        needed = self.needed_bytes(cut, views)
+        needed = self.needed_bytes(cut.row_bytes, views)
         if self.max_disk is not None and needed > self.max_disk:
             return False
         free = self._free_bytes()

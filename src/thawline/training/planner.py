@@ -21,6 +21,9 @@ MULTIPLY_ADDS_PER_BYTE = 30
 # An earlier cut is taken without need only when it costs less than this share of what the thaw line does.
 CLEARLY_LESS = 0.5
 
+# From here on it is worth saying beforehand what features will take.
+MUCH_DISK_BYTES = 1e9
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -36,6 +39,8 @@ class Plan:
         place: which of `Cut.places` it is: 0 is the thaw line, others lie below it.
         line_row_bytes: bytes of features per view of an image at the thaw line.
         multiply_adds_recomputed: multiply-adds per image that run again in every epoch, between cut and thaw line.
+        disk_bytes: bytes of disk that all features take; 0 where none are kept.
+        pooled_disk_bytes: what they would take if maps were averaged over height and width; None where there are none.
     """
 
     strategy: str
@@ -47,6 +52,8 @@ class Plan:
     place: int
     line_row_bytes: int
     multiply_adds_recomputed: int
+    disk_bytes: int = 0
+    pooled_disk_bytes: int | None = None
 
     def __str__(self) -> str:
         views = f"{self.views} view{'s' if self.views > 1 else ''}"
@@ -58,6 +65,11 @@ class Plan:
                 f"{format_bytes(self.line_row_bytes)}; {format_count(self.multiply_adds_recomputed)} multiply-adds "
                 "per image run again each epoch"
             )
+        if self.disk_bytes >= MUCH_DISK_BYTES:
+            sentence += f"; features take {format_bytes(self.disk_bytes)} of disk, {format_bytes(self.row_bytes)} each"
+            if self.pooled_disk_bytes is not None:
+                pooled = format_bytes(self.pooled_disk_bytes)
+                sentence += f". GlobalAveragePooling2D() below the line would make that {pooled}"
         return sentence
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,8 +122,8 @@ def choose_plan(
     if not is_augmented:
         views = 1
     place = 0
+    kept = min(DEFAULT_VIEWS if views is None else views, epochs)
     if strategy == "precomputed":
-        kept = min(DEFAULT_VIEWS if views is None else views, epochs)
         place, problem = _choose_place(cut, kept, disk)
         if problem and is_asked:
             raise CacheFullError(
@@ -123,6 +135,11 @@ def choose_plan(
         else:
             views = kept
     chosen = cut.places[place] if place else cut
+    disk_bytes, pooled_disk_bytes = 0, None
+    if strategy == "precomputed" and disk is not None:
+        disk_bytes = disk.needed_bytes(chosen.row_bytes, kept)
+        pooled = chosen.pooled_row_bytes
+        pooled_disk_bytes = None if pooled is None else disk.needed_bytes(pooled, kept)
     return Plan(
         strategy=strategy,
         views=min(epochs if views is None else views, epochs),
@@ -133,6 +150,8 @@ def choose_plan(
         place=place,
         line_row_bytes=cut.row_bytes,
         multiply_adds_recomputed=chosen.multiply_adds_recomputed,
+        disk_bytes=disk_bytes,
+        pooled_disk_bytes=pooled_disk_bytes,
     )
 
 
@@ -148,7 +167,7 @@ def _choose_place(cut: Cut, views: int, disk: Disk | None) -> tuple[int, str]:
     for number in (wanted, *(number for number in range(len(places)) if number != wanted)):
         if disk.fits(places[number], views):
             return number, ""
-    needed = [format_bytes(disk.needed_bytes(place, views)) for place in places]
+    needed = [format_bytes(disk.needed_bytes(place.row_bytes, views)) for place in places]
     least = f", {needed[-1]} at the smallest earlier cut" if len(needed) > 1 else ""
     usable = format_bytes(disk.usable_bytes())
     return 0, f"features would take {needed[0]} of disk{least}, but {usable} may be used"
