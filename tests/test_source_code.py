@@ -49,6 +49,21 @@ DIFFERENT = [
     held(3),
     held(np.zeros(2)),
     held(np.ones(2)),
+    held([1, 2]),
+    held([1, 3]),
+    held({"a": [np.ones(2)]}),
+    held({"a": [np.zeros(2)]}),
+    held({1, 2}),
+    held(np.float32(2)),
+    held(functools.partial(scale, by=3)),
+    held(functools.partial(scale, by=4)),
+    held(Gain(2)),
+    held(Gain(3)),
+    held(Loss(2)),
+    held(Gain),
+    held(Loss),
+    held(held(2)),
+    held(held(3)),
     Gain(2),
     Gain(3),
     Loss(2),
@@ -87,3 +102,12 @@ def test_dtype_shape_values_and_order_of_arrays_count():
     digests = [digest_arrays(group) for group in groups]
     assert len(set(digests)) == len(groups)
     assert digest_arrays([zeros.copy()]) == digests[0]
+
+
+def test_what_holds_itself_is_described():
+    gain = Gain(2)
+    gain.factor = [gain, {"again": gain}]
+    itself = []
+    itself.append(itself)
+    for function in (gain, held(itself), held(gain)):
+        assert json.dumps(describe_callable(function)) == json.dumps(describe_callable(function))

@@ -7,6 +7,7 @@ are not followed.
 
 import functools
 import inspect
+from collections.abc import Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -15,6 +16,9 @@ from blake3 import blake3
 
 # Packages whose code is known by their version, which the numeric profile has.
 _KNOWN_PACKAGES = ("keras", "tensorflow", "jax", "torch", "builtins", "abc", "typing")
+
+# Values in values in values: so far they are looked into.
+_DEEPEST = 4
 
 
 def is_foreign(thing: Any) -> bool:
@@ -31,22 +35,46 @@ def source_of(thing: Any) -> Any:
         return {name: describe_value(value) for name, value in members.items()}
 
 
-def describe_value(value: Any) -> Any:
-    """A constant by its value; a function by its instructions and what they hold on to, without files and lines."""
+def describe_value(value: Any, depth: int = 0) -> Any:
+    """A value by what it is: numbers, words, arrays and what holds them; a function by its instructions and what it
+    holds on to, without files and lines; an object by its classes and attributes.
+
+    Args:
+        value: anything.
+        depth: how many values hold this one; beyond a few only the type is noted, because things may hold themselves.
+    """
     if isinstance(value, CodeType):
         return [value.co_code.hex(), list(value.co_names), [describe_value(constant) for constant in value.co_consts]]
     function = getattr(value, "fget", None) or getattr(value, "__func__", value)
     if isinstance(function, FunctionType):
         held = [*(function.__defaults__ or ()), *inspect.getclosurevars(function).nonlocals.values()]
-        # Functions among them by their instructions only: one may hold itself.
-        constants = [describe_value(getattr(constant, "__code__", constant)) for constant in held]
-        return [describe_value(function.__code__), constants]
-    if isinstance(value, np.ndarray):
-        return digest_arrays([value])
-    return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__name__
+        if depth >= _DEEPEST:
+            return describe_value(function.__code__)
+        return [describe_value(function.__code__), [describe_value(constant, depth + 1) for constant in held]]
+    if isinstance(value, np.ndarray | np.generic):
+        return digest_arrays([np.asarray(value)])
+    if isinstance(value, int | float | complex | str | bytes | None):
+        return repr(value)
+    kind = type(value).__name__
+    if depth >= _DEEPEST:
+        return kind
+    if isinstance(value, Mapping):
+        return [
+            kind,
+            [[describe_value(key, depth + 1), describe_value(held, depth + 1)] for key, held in value.items()],
+        ]
+    if isinstance(value, list | tuple):
+        return [kind, [describe_value(held, depth + 1) for held in value]]
+    if isinstance(value, set | frozenset):
+        return [kind, sorted(repr(describe_value(held, depth + 1)) for held in value)]
+    if isinstance(value, functools.partial):
+        return describe_callable(value, depth + 1)
+    if isinstance(value, type):
+        return [value.__module__, value.__qualname__, source_of(value) if is_foreign(value) else None]
+    return _describe_instance(value, depth + 1) if is_foreign(type(value)) else kind
 
 
-def describe_callable(function: Any) -> Any:
+def describe_callable(function: Any, depth: int = 0) -> Any:
     """Anything that can be called, as plain values for JSON: by name and code, with what it holds on to.
 
     Functions of Keras and its backends are described by their name alone: their version is noted elsewhere.
@@ -57,17 +85,17 @@ def describe_callable(function: Any) -> Any:
         False
     """
     if isinstance(function, functools.partial):
-        held = [describe_value(value) for value in (*function.args, *function.keywords.values())]
-        return ["partial", describe_callable(function.func), list(function.keywords), held]
+        held = [describe_value(value, depth) for value in (*function.args, *function.keywords.values())]
+        return ["partial", describe_callable(function.func, depth), list(function.keywords), held]
     if isinstance(function, MethodType):
-        return ["method", describe_callable(function.__func__), _describe_instance(function.__self__)]
+        return ["method", describe_callable(function.__func__, depth), _describe_instance(function.__self__, depth)]
     if isinstance(function, FunctionType | type):
         name = [function.__module__, function.__qualname__]
-        return [*name, source_of(function), describe_value(function)] if is_foreign(function) else name
+        return [*name, source_of(function), describe_value(function, depth)] if is_foreign(function) else name
     # NumPy's functions and other compiled code have a name and nothing else.
     if isinstance(function, BuiltinFunctionType | np.ufunc) or hasattr(function, "__name__"):
         return repr(getattr(function, "__name__", function))
-    return _describe_instance(function)
+    return _describe_instance(function, depth)
 
 
 def digest_arrays(arrays: list[np.ndarray]) -> str:
@@ -80,9 +108,9 @@ def digest_arrays(arrays: list[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _describe_instance(value: Any) -> Any:
+def _describe_instance(value: Any, depth: int) -> Any:
     """An object by the source of its classes and the values of its attributes."""
     kind = type(value)
     sources = [source_of(each) for each in kind.__mro__ if is_foreign(each)]
-    attributes = {name: describe_value(held) for name, held in getattr(value, "__dict__", {}).items()}
+    attributes = {name: describe_value(held, depth) for name, held in getattr(value, "__dict__", {}).items()}
     return [kind.__module__, kind.__qualname__, sources, attributes]
