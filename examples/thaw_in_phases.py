@@ -87,29 +87,30 @@ def main() -> None:
     }
 
     stack = build_stack(options.side, len(images.class_names))
-    rows, losses, weights = [], {}, {}
+    rows, losses, states = [], {}, {}
     with tempfile.TemporaryDirectory() as folder:
         cache = tl.FeatureCache(folder)  # an empty one: nothing is known from an earlier run
         for name, phase in phases.items():
             print(f"\n-- {name}: {', '.join(phase.patterns)}\n{stack.cut(train=phase.train)}", flush=True)
             seconds, losses[name] = train_phase(stack, both, phase, cache)
-            weights[name] = [keras.ops.convert_to_numpy(weight).copy() for weight in stack.model.weights]
+            # All variables: Dropout's random numbers have a state, too.
+            states[name] = [keras.ops.convert_to_numpy(variable).copy() for variable in stack.model.variables]
             share, each = accuracy(stack, held_out)
             rows.append((name, seconds, share))
             print(f"{seconds:.0f} s, {share:.1%} of {len(held_out)} held-out images are right: {each}", flush=True)
 
         print("\n-- last blocks once more, by joint, from the same weights", flush=True)
         other = build_stack(options.side, len(images.class_names))
-        for weight, value in zip(other.model.weights, weights["head only"], strict=True):
-            weight.assign(value)
+        for variable, value in zip(other.model.variables, states["head only"], strict=True):
+            variable.assign(value)
         again = tl.Phase(BLOCKS, blocks, learning_rate=5e-5, views=2, strategy="joint")
         joint_s, joint_losses = train_phase(other, both, again, cache)
     print(f"{joint_s:.0f} s")
 
     apart = max(abs(one - two) for one, two in zip(losses["last blocks"], joint_losses, strict=True))
     moved = max(
-        float(np.abs(keras.ops.convert_to_numpy(weight) - value).max())
-        for weight, value in zip(other.model.weights, weights["last blocks"], strict=True)
+        float(np.abs(keras.ops.convert_to_numpy(variable).astype(float) - value).max())
+        for variable, value in zip(other.model.variables, states["last blocks"], strict=True)
     )
     print(f"\n{'phase':<14} {'seconds':>8} {'held-out accuracy':>18}")
     for name, seconds, share in rows:

@@ -173,7 +173,7 @@ def assert_equal(mine, other):
 TURNED = {"rotation_range": 30, "zoom_range": 0.2, "horizontal_flip": True}
 
 CASES = {
-    "convolutions and batch normalization": Case(),
+    "Conv and BatchNormalization, shuffled, with a partial last batch": Case(),
     "MobileNetV2": Case(base=mobilenet),
     "EfficientNetB0, with its dropout and scaling": Case(base=efficientnet, value_range=None, fit={"epochs": 1}),
     "MobileNetV2 with its last convolution thawed": Case(base=mobilenet, thawed=("Conv_1", "Conv_1_bn")),

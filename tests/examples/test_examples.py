@@ -86,3 +86,10 @@ def test_the_benchmark_of_wide_features_writes_its_figures(monkeypatch, capsys, 
     assert content["images"] == 40
     assert 40 * 18 * 18 * 32 * 4 <= content["features_gb"] * 1e9 <= 2 * 40 * 18 * 18 * 32 * 4
     assert {"peak_rss_gb", "seconds"} <= content.keys()
+
+
+def test_thawing_in_phases_gives_the_same_by_joint(monkeypatch, capsys):
+    run_script(monkeypatch, "examples/thaw_in_phases.py", "--limit", 15, "--side", 64, "--epochs", 1, 1, 1)
+    out = capsys.readouterr().out
+    assert out.count("Thaw line above") == 3
+    assert "largest difference between their losses 0, between their weights 0" in out
