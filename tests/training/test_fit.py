@@ -205,11 +205,8 @@ def test_the_classes_are_known_after_training(small_images, make_stack, cache):
 def test_epoch_e_shows_view_e_mod_k(strategy, small_images, make_stack, monkeypatch):
     shown = []
     picture = tl.ImageFolder.picture
-    monkeypatch.setattr(
-        tl.ImageFolder,
-        "picture",
-        lambda self, index, view=0: (shown.append((index, view)), picture(self, index, view))[1],
-    )
+    noting = lambda self, *at: (shown.append(at), picture(self, *at))[1]  # noqa: E731
+    monkeypatch.setattr(tl.ImageFolder, "picture", noting)
     source = small_images.source().augment(horizontal_flip=True)
     make_stack().fit(source, epochs=5, views=2, strategy=strategy, verbose=0)
     # Threads may change places, but not over the bounds of an epoch of 40 images.
