@@ -13,6 +13,7 @@ from thawline.data.sources.holder import SourceHolder, as_source, is_shuffled
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
+from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
 from thawline.stack.series import StageSeries, load_series
 from thawline.stack.stage import Stage
 from thawline.training.answer import evaluate, predict
@@ -88,6 +89,9 @@ class Stack(StageSeries):
         strategy: str = "auto",
         views: int | None = None,
         cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
         class_weight: Mapping[int, float] | None = None,
         callbacks: Sequence[Any] = (),
         shuffle: bool | None = None,
@@ -109,6 +113,13 @@ class Stack(StageSeries):
             views: distinct augmented views of each image; epoch e shows view e mod views. By default up to 4 for
                 precomputed, else one per epoch.
             cache: where features are kept; by default the user's cache folder.
+            engine: who runs the frozen part: "keras", bit-equal to the whole stack in each step; "openvino" (`pip
+                install 'thawline[openvino]'`), about twice as fast and equal to 1e-4 or better, which is measured on
+                your images beforehand; "auto" for openvino where it is installed, agrees and is faster.
+            precision: "float32", or "bfloat16" for twice the speed where the processor knows it: the features then
+                differ by about 1e-2, and how far their directions agree is measured beforehand.
+            storage: as which numbers features are kept: "float32", "float16", "bfloat16", or "auto" for the smallest
+                that costs no accuracy on a sample.
             class_weight: weights of the loss by class number.
             callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
@@ -136,7 +147,7 @@ class Stack(StageSeries):
         if phases and (strategy != "auto" or views is not None):
             raise ArgumentError("With phases, strategy and views belong to each Phase.")
         options = FitOptions(
-            cache=cache,
+            features=FeatureOptions(cache, engine, precision, storage),
             class_weight=class_weight,
             callbacks=tuple(callbacks),
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
@@ -157,6 +168,8 @@ class Stack(StageSeries):
         phase: Phase | None = None,
         steps: int = 8,
         cache: FeatureCache | None = None,
+        engine: EngineName = "keras",
+        precision: Precision = "float32",
         verbose: int | str = "auto",
     ) -> Verification:
         """Trains a few steps by each strategy, from the same weights, and says whether they agree.
@@ -169,6 +182,8 @@ class Stack(StageSeries):
             phase: what learns, with which optimizer and loss; by default what is not frozen, as compiled.
             steps: how many steps by each strategy, from 2 up.
             cache: where features are kept; by default a folder that is deleted afterwards.
+            engine: as in `fit`, but Keras by default, so that what differs is not the engine.
+            precision: as in `fit`.
             verbose: 0 is silent.
 
         Returns:
@@ -189,8 +204,9 @@ class Stack(StageSeries):
         """
         compiled, images = self._need_compiled("verify"), self._source(train, "verify")
         announce = _announce if verbose != 0 else None
+        features = FeatureOptions(cache, engine, precision)
         return verify(
-            self, compiled, images, phase=phase or Phase(None, 1), steps=steps, cache=cache, announce=announce
+            self, compiled, images, phase=phase or Phase(None, 1), steps=steps, features=features, announce=announce
         )
 
     def evaluate(
@@ -199,6 +215,9 @@ class Stack(StageSeries):
         *,
         strategy: str = "auto",
         cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
         return_dict: bool = False,
         verbose: int | str = "auto",
     ) -> Any:
@@ -207,7 +226,7 @@ class Stack(StageSeries):
         Args:
             data: images with labels.
             strategy: as in `fit`; "auto" takes features from the cache and adds those it lacks.
-            cache: where features are kept.
+            cache, engine, precision, storage: as in `fit`; with the same ones its features serve again.
             return_dict: True gives {name: value} instead of a list, as in Keras.
             verbose: 0 is silent.
 
@@ -215,7 +234,8 @@ class Stack(StageSeries):
             A list with the loss and the metrics in the order of `compile`, or a dictionary.
         """
         compiled, images = self._need_compiled("evaluate"), self._source(data, "evaluate")
-        answers = evaluate(self, compiled, images, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        features = FeatureOptions(cache, engine, precision, storage)
+        answers = evaluate(self, compiled, images, strategy=strategy, features=features, show_progress=verbose != 0)
         return answers if return_dict else list(answers.values())
 
     def predict(
@@ -224,6 +244,9 @@ class Stack(StageSeries):
         *,
         strategy: str = "joint",
         cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
         verbose: int | str = "auto",
     ) -> np.ndarray:
         """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
@@ -234,11 +257,12 @@ class Stack(StageSeries):
         Args:
             data: images, with labels or without.
             strategy: "joint" runs the whole stack and keeps nothing; "precomputed" uses the cache.
-            cache: where features are kept.
+            cache, engine, precision, storage: as in `fit`; with the same ones its features serve again.
             verbose: 0 is silent.
         """
         images = self._source(data, "predict")
-        return predict(self, images, strategy=strategy, cache=cache, show_progress=verbose != 0)
+        features = FeatureOptions(cache, engine, precision, storage)
+        return predict(self, images, strategy=strategy, features=features, show_progress=verbose != 0)
 
     def _source(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
         """The images as the first stage takes them: as pixels, where the stack scales those itself."""

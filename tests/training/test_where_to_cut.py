@@ -8,6 +8,7 @@ from thawline.backend import keras
 from thawline.errors import ArgumentError, CacheFullError, FrozenWeightsMovedError
 from thawline.features.cache import stored_bytes
 from thawline.features.fingerprint import describe_prefix
+from thawline.features.options import FeatureOptions
 from thawline.training.disk import Disk
 
 layers = keras.layers
@@ -139,7 +140,7 @@ def test_features_of_another_cut_of_the_same_shapes_are_not_used(small_images, m
 
 def disk_and_cut(small_images, make_stack, cache, max_disk=None):
     stack = make_stack(base=narrow_then_wide)
-    return Disk(cache, max_disk, small_images.source()), stack.cut(train=LEARNING)
+    return Disk(FeatureOptions(cache), max_disk, small_images.source()), stack.cut(train=LEARNING)
 
 
 def test_features_that_are_stored_need_no_free_disk(small_images, make_stack, cache, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.errors import DataError
-from thawline.features.cache import FeatureCache
+from thawline.features.options import FeatureOptions
 from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
@@ -24,14 +24,14 @@ def evaluate(
     source: ImageSource,
     *,
     strategy: str,
-    cache: FeatureCache | None,
+    features: FeatureOptions,
     show_progress: bool,
 ) -> dict[str, float]:
     """Loss and metrics over a source, by name, in the order of `compile`; see `thawline.Stack.evaluate`."""
     source = source.unaugmented()
     series.check_input(source.spec)
     series.check_targets(source.target_spec, len(source.class_names))
-    runner = _prepared(series, source, strategy, cache, show_progress)
+    runner = _prepared(series, source, strategy, features, show_progress)
     if not runner.model.compiled or runner.model.optimizer is not compiled.optimizer:
         runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
     with EpochFeed(runner, source) as feed:
@@ -43,7 +43,7 @@ def evaluate(
 
 
 def predict(
-    series: StageSeries, source: ImageSource, *, strategy: str, cache: FeatureCache | None, show_progress: bool
+    series: StageSeries, source: ImageSource, *, strategy: str, features: FeatureOptions, show_progress: bool
 ) -> np.ndarray:
     """Answers for a source in the order of its indices; see `thawline.Stack.predict`.
 
@@ -51,7 +51,7 @@ def predict(
     """
     source = source.unaugmented()
     series.check_input(source.spec)
-    runner = _prepared(series, source, strategy, cache, show_progress)
+    runner = _prepared(series, source, strategy, features, show_progress)
     answers, answered = [], []
     batch_size = min(source.batch_size, len(source))
     with progress("predicting", len(source), show=show_progress) as advance:
@@ -86,15 +86,15 @@ def _answer(model: Any, inputs: Any, count: int, batch_size: int) -> np.ndarray:
 
 
 def _prepared(
-    series: StageSeries, source: ImageSource, name: str, cache: FeatureCache | None, show_progress: bool
+    series: StageSeries, source: ImageSource, name: str, features: FeatureOptions, show_progress: bool
 ) -> Strategy:
     """The strategy for inference, ready to feed: a stack that is frozen throughout runs as a whole."""
     if name == "joint" or (name == "auto" and series.is_frozen):
         return Joint(series.model)
     cut = series.cut()
-    plan = choose_plan(cut, is_augmented=False, epochs=1, strategy=name, disk=Disk(cache, None, source))
+    plan = choose_plan(cut, is_augmented=False, epochs=1, strategy=name, disk=Disk(features, None, source))
     if plan.strategy == "joint":
         return Joint(series.model)
-    strategy = make_strategy(plan.strategy, cut.places[plan.place], source.batch_size, cache)
+    strategy = make_strategy(plan.strategy, cut.places[plan.place], source.batch_size, features)
     strategy.prepare(source, 1, description="images", show_progress=show_progress)
     return strategy

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
-from thawline.features.cache import FeatureCache, stored_bytes
+from thawline.features.cache import stored_bytes
+from thawline.features.options import FeatureOptions
+from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.training.precomputed import Precomputed
 
@@ -17,7 +19,7 @@ class Disk:
     """Where features go, and for which images.
 
     Attributes:
-        cache: where features are kept; None for the user's cache folder.
+        features: how features are computed and kept.
         max_disk: bytes of disk that the features may take, those that are stored already included; None leaves it to
             what is free.
         train: the images to learn from.
@@ -27,7 +29,7 @@ class Disk:
         ArgumentError: max_disk is no number of bytes.
     """
 
-    cache: FeatureCache | None
+    features: FeatureOptions
     max_disk: float | None
     train: ImageSource
     validation: ImageSource | None = None
@@ -56,14 +58,13 @@ class Disk:
         return needed <= free or self._lacking_bytes(cut, views) <= free
 
     def _lacking_bytes(self, cut: Cut, views: int) -> int:
-        precomputed = Precomputed(cut, self._opened())
+        precomputed = Precomputed(
+            Prefix(cut, self.features.engine, self.features.precision), self.features.opened_cache
+        )
         lacking = precomputed.count_missing(self.train, views)
         if self.validation is not None:
             lacking += precomputed.count_missing(self.validation, 1)
         return lacking * stored_bytes(cut.row_bytes)
 
     def _free_bytes(self) -> int:
-        return int(USABLE_SHARE * self._opened().free_bytes)
-
-    def _opened(self) -> FeatureCache:
-        return self.cache or FeatureCache()
+        return int(USABLE_SHARE * self.features.opened_cache.free_bytes)

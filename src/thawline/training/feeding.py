@@ -1,7 +1,7 @@
 """From a strategy to what `keras.Model.fit` takes."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from importlib import import_module
 from types import TracebackType
@@ -13,7 +13,8 @@ from thawline.backend import keras
 from thawline.data.batches import view_of_epoch
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
-from thawline.features.cache import FeatureCache
+from thawline.features.options import FeatureOptions
+from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.training.joint import Joint, JointModel
 from thawline.training.precomputed import Precomputed
@@ -24,14 +25,14 @@ from thawline.training.streamed import Streamed
 _LOOKED_AT = 2
 
 
-def make_strategy(name: str, cut: Cut, batch_size: int, cache: FeatureCache | None) -> Strategy:
-    """The strategy of this name. The default cache is opened only by who needs it."""
-    makers: dict[str, Callable[[], Strategy]] = {
-        "joint": lambda: Joint(JointModel(cut, batch_size)),
-        "precomputed": lambda: Precomputed(cut, cache or FeatureCache(), batch_size=batch_size),
-        "streamed": lambda: Streamed(cut),
-    }
-    return makers[name]()
+def make_strategy(name: str, cut: Cut, batch_size: int, features: FeatureOptions) -> Strategy:
+    """The strategy of this name."""
+    if name == "joint":
+        return Joint(JointModel(cut, batch_size))
+    prefix = Prefix(cut, features.engine, features.precision)
+    if name == "streamed":
+        return Streamed(prefix)
+    return Precomputed(prefix, features.opened_cache, batch_size=batch_size)
 
 
 class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]

@@ -11,8 +11,8 @@ from blake3 import blake3
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DivergedError, RunError
-from thawline.features.cache import FeatureCache
 from thawline.features.fingerprint import digest_weights
+from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
@@ -34,7 +34,7 @@ from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, movin
 class FitOptions:
     """What a whole `fit` shares, whatever the phase."""
 
-    cache: FeatureCache | None = None
+    features: FeatureOptions = field(default_factory=FeatureOptions)
     class_weight: Mapping[int, float] | None = None
     callbacks: Sequence[Any] = ()
     shuffle: bool = True
@@ -213,7 +213,7 @@ class _Run:
             epochs=phase.epochs,
             strategy=phase.strategy,
             views=phase.views,
-            disk=Disk(self._options.cache, self._options.max_disk, self._train, self._validation),
+            disk=Disk(self._options.features, self._options.max_disk, self._train, self._validation),
         )
         if len(self._parts) > 1:
             self._say(str(part))
@@ -252,7 +252,7 @@ class _Run:
         """Prepares a strategy and fits the epochs from first up to last."""
         train, validation, options = self._train, self._validation, self._options
         batch_size = min(train.batch_size, len(train))
-        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.cache)
+        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.features)
         self._prepare(strategy, train, plan.views, "training images")
         if validation is not None:
             self._prepare(strategy, validation, 1, "validation images")

@@ -9,10 +9,9 @@ import numpy as np
 from thawline.data.batches import epoch_order, in_batches, read_ahead, with_targets
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache, FeatureSet
-from thawline.features.engines import make_engine
 from thawline.features.extract import extract
-from thawline.features.fingerprint import describe_features, describe_prefix, row_key
-from thawline.stack.cut import Cut
+from thawline.features.fingerprint import row_key
+from thawline.features.prefix import Prefix
 from thawline.training.strategy import Feed, unwrap
 
 
@@ -20,25 +19,22 @@ class Precomputed:
     """Feeds features that were computed before training.
 
     Args:
-        cut: the thaw line, or a candidate below it.
+        prefix: the frozen part, up to the thaw line or a candidate below it.
         cache: where features are kept.
-        engine: the name of the engine that computes what the cache lacks.
         batch_size: images per batch, for the frozen layers between the cut and the thaw line.
     """
 
-    def __init__(self, cut: Cut, cache: FeatureCache, engine: str = "keras", *, batch_size: int = 0) -> None:
-        self.model = cut.suffix_for(batch_size)
-        self._cut = cut
+    def __init__(self, prefix: Prefix, cache: FeatureCache, *, batch_size: int = 0) -> None:
+        self.model = prefix.cut.suffix_for(batch_size)
+        self._prefix = prefix
         self._cache = cache
-        self._engine = make_engine(engine, cut.prefix)
-        self._prefix = describe_prefix(cut)
 
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
         """Computes the features that the cache lacks, for all views."""
         done = extract(
             source,
             views,
-            self._engine,
+            self._prefix.engine,
             self._features(source),
             description=f"extracting {description}",
             show_progress=show_progress,
@@ -77,5 +73,4 @@ class Precomputed:
             raise source.nothing_left()
 
     def _features(self, source: ImageSource) -> FeatureSet:
-        description = describe_features(self._prefix, source, self._engine.describe())
-        return self._cache.features(description, self._cut.crossing)
+        return self._cache.features(self._prefix.describe(source), self._prefix.cut.crossing)

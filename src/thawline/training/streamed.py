@@ -5,8 +5,7 @@ from typing import Any
 
 from thawline.data.batches import iterate
 from thawline.data.sources.source import ImageSource
-from thawline.features.engines import make_engine
-from thawline.stack.cut import Cut
+from thawline.features.prefix import Prefix
 from thawline.training.strategy import Feed, unwrap
 
 
@@ -14,13 +13,12 @@ class Streamed:
     """Feeds features that are computed while the batch before is trained on.
 
     Args:
-        cut: the thaw line.
-        engine: the name of the engine that computes the features.
+        prefix: the frozen part.
     """
 
-    def __init__(self, cut: Cut, engine: str = "keras") -> None:
-        self.model = cut.suffix
-        self._engine = make_engine(engine, cut.prefix)
+    def __init__(self, prefix: Prefix) -> None:
+        self.model = prefix.cut.suffix
+        self._prefix = prefix
 
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
         """Nothing has to be done before training."""
@@ -29,4 +27,4 @@ class Streamed:
     def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
         """The features of one epoch."""
         for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
-            yield Feed(unwrap(self._engine.run(batch.images)), batch.targets, batch.indices)
+            yield Feed(unwrap(self._prefix.engine.run(batch.images)), batch.targets, batch.indices)

@@ -13,6 +13,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, NothingToLearnError
 from thawline.features.cache import FeatureCache
 from thawline.features.engines import ENGINE_BATCH, make_engine
+from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.held import HeldModel
 from thawline.stack.series import StageSeries
@@ -113,7 +114,7 @@ def verify(
     *,
     phase: Phase,
     steps: int,
-    cache: FeatureCache | None,
+    features: FeatureOptions,
     announce: Callable[[str], None] | None,
 ) -> Verification:
     """Trains a few steps by each strategy, from the same weights; see `thawline.Stack.verify`."""
@@ -134,7 +135,7 @@ def verify(
                 "compare. Freeze a stage (trainable=False), or name what learns with phase=."
             )
         state = _values(series.model.variables)
-        kept = cache or FeatureCache(folder)
+        kept = features if features.cache is not None else replace(features, cache=FeatureCache(folder))
         trained = {}
         for name in STRATEGY_NAMES:
             if announce is not None:
@@ -149,9 +150,11 @@ def verify(
     return Verification(len(trained["joint"].losses), source.batch_size, views, differences, reason)
 
 
-def _train(series: StageSeries, compiled: Compiled, source: ImageSource, phase: Phase, cache: FeatureCache) -> _Trained:
+def _train(
+    series: StageSeries, compiled: Compiled, source: ImageSource, phase: Phase, features: FeatureOptions
+) -> _Trained:
     losses = _Losses()
-    options = FitOptions(cache=cache, callbacks=(losses,), verbose=0)
+    options = FitOptions(features=features, callbacks=(losses,), verbose=0)
     own = Compiled(compiled.fresh_optimizer(), {**compiled.options, "steps_per_execution": 1})
     optimizer = None if phase.optimizer is None else _renewed(keras.optimizers.get(phase.optimizer))
     short = replace(phase, epochs=_EPOCHS, views=_EPOCHS, optimizer=optimizer, callbacks=(), early_stopping=None)

@@ -1,0 +1,43 @@
+"""How features are computed and kept: what users may say about it, in one place."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from thawline.errors import ArgumentError
+from thawline.features.cache import FeatureCache
+
+EngineName = Literal["auto", "keras", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+StorageName = Literal["float32", "float16", "bfloat16", "auto"]
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """How features are computed and kept.
+
+    Attributes:
+        cache: where they are kept; None for the user's cache folder.
+        engine: who runs the frozen part: "keras", "openvino", or "auto" for the fastest that agrees with Keras.
+        precision: in which numbers it computes, "float32" or "bfloat16".
+        storage: as which numbers features are kept: "float32", "float16", "bfloat16", or "auto" for the smallest that
+            costs no accuracy on a sample.
+
+    Raises:
+        ArgumentError: a name is not known.
+    """
+
+    cache: FeatureCache | None = None
+    engine: EngineName = "auto"
+    precision: Precision = "float32"
+    storage: StorageName = "float32"
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("engine", EngineName), ("precision", Precision), ("storage", StorageName)):
+            if getattr(self, name) not in get_args(kinds):
+                known = ", ".join(map(repr, get_args(kinds)))
+                raise ArgumentError(f"{name} is one of {known}; got {getattr(self, name)!r}.")
+
+    @property
+    def opened_cache(self) -> FeatureCache:
+        """The cache; the default one is opened only by who needs it."""
+        return self.cache or FeatureCache()
