@@ -123,6 +123,14 @@ class Store:
         data = self.path / "data.mdb"
         return data.stat().st_size if data.exists() else 0
 
+    def row_count(self) -> int:
+        """How many rows are stored."""
+        return int(self._environment.stat()["entries"]) - 1
+
+    def is_own(self, key: bytes) -> bool:
+        """Whether a key is the store's own and no row's."""
+        return key == _FORMAT_KEY
+
     def used_bytes(self) -> int:
         """Bytes of all pages that are in use."""
         information, statistics = self._environment.info(), self._environment.stat()

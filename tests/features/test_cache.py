@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from thawline.errors import ArgumentError, CacheError, CacheFullError
-from thawline.features.cache import FeatureCache, stored_bytes
+from thawline.features.cache import FeatureCache
+from thawline.features.feature_set import stored_bytes
 from thawline.features.fingerprint import row_key
+from thawline.features.rows import HEADER_BYTES
 from thawline.specs import TensorSpec
 from thawline.store import default_cache_path
 
@@ -67,7 +69,7 @@ def test_several_tensors_of_several_dtypes_are_one_row(tmp_path):
     features = FeatureCache(tmp_path).features({}, specs)
     tensors = [floats(4, 2, 3), np.array([1, 2, 3, 4], np.uint8), floats(4, 5).astype(np.float16), floats(4)]
     features.write(keys(*range(4)), tensors)
-    assert features.row_bytes == 2 * 3 * 4 + 1 + 5 * 2 + 4
+    assert features.row_bytes == HEADER_BYTES + 2 * 3 * 4 + 1 + 5 * 2 + 4
     for read, written in zip(features.read(keys(*range(4))), tensors, strict=True):
         np.testing.assert_array_equal(read, written, strict=True)
 
@@ -116,14 +118,16 @@ def test_two_sets_do_not_mix(tmp_path):
 
 def test_a_missing_row_is_an_error_with_the_next_move(tmp_path):
     features = one_set(FeatureCache(tmp_path), 2)
-    with pytest.raises(CacheError, match=r"A row of features in .* is missing\. Delete the folder; it is a cache"):
+    with pytest.raises(
+        CacheError, match=r"1 of 1 rows of features in .* are missing or damaged\. Run the training again"
+    ):
         features.read(keys(0))
 
 
 def test_a_row_of_another_length_is_an_error(tmp_path):
     cache = FeatureCache(tmp_path)
     one_set(cache, 2).write(keys(0), [floats(1, 2)])
-    with pytest.raises(CacheError, match="has 8 bytes, not 12"):
+    with pytest.raises(CacheError, match=r"1 of 1 rows of features in .* are missing or damaged"):
         one_set(cache, 3).read(keys(0))
 
 
@@ -155,7 +159,8 @@ def test_closing_and_opening_keeps_the_rows(tmp_path):
     rows = floats(1, 2)
     one_set(FeatureCache(tmp_path), 2).write(keys(0), [rows])
     # Nobody holds the cache any more, so another may open the file itself.
-    lmdb.open(str(tmp_path)).close()
+    (folder,) = (tmp_path / "features").glob("?*[0-9a-f]")
+    lmdb.open(str(folder)).close()
     np.testing.assert_array_equal(one_set(FeatureCache(tmp_path), 2).read(keys(0))[0], rows)
 
 
@@ -197,7 +202,7 @@ def test_a_full_cache_says_what_to_do_and_keeps_what_it_has(tmp_path):
     assert 5 < stored <= MEGABYTE / 40_000
     assert cache.size_bytes <= MEGABYTE
     with pytest.raises(
-        CacheFullError, match=r"is full: 0\.0 MB more .* max_bytes allows 1\.0 MB .*raise max_bytes, or name"
+        CacheFullError, match=r"is full: 0\.0 MB more .* max_bytes allows 1\.0 MB\. .*raise max_bytes, or name"
     ):
         features.write(keys(99), [row])
     assert features.missing(keys(*range(stored + 1))) == [stored]
@@ -233,7 +238,7 @@ def test_a_full_disk_is_told_with_what_is_free_and_room_made_is_used(tmp_path, m
     features = one_set(FeatureCache(tmp_path), 10_000)
     row = floats(1, 10_000)
     stored = fill(features, row)
-    with pytest.raises(CacheFullError, match=r"the disk has 1\.0 MB free \(.*make room, or name another folder"):
+    with pytest.raises(CacheFullError, match=r"the disk has 1\.0 MB free\. .*make room, or name another folder"):
         features.write(keys(stored), [row])
     free[0] = 8 * MEGABYTE
     one_set(FeatureCache(tmp_path), 10_000).write(keys(stored), [row])
@@ -241,13 +246,13 @@ def test_a_full_disk_is_told_with_what_is_free_and_room_made_is_used(tmp_path, m
 
 
 def test_another_format_is_refused(tmp_path):
-    FeatureCache(tmp_path)
-    with lmdb.open(str(tmp_path)) as environment, environment.begin(write=True) as transaction:
+    path = one_set(FeatureCache(tmp_path), 2).path
+    with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
         transaction.put(b"format", (99).to_bytes(2, "big"))
     with pytest.raises(
-        CacheError, match=r"has format 99; this thawline reads 1\. Name another folder .*delete this one"
+        CacheError, match=r"has format 99; this thawline reads 2\. Name another folder .*delete this one"
     ):
-        FeatureCache(tmp_path)
+        one_set(FeatureCache(tmp_path), 2)
 
 
 def test_what_is_no_folder_or_no_cache_is_refused(tmp_path):
@@ -256,7 +261,7 @@ def test_what_is_no_folder_or_no_cache_is_refused(tmp_path):
         FeatureCache(tmp_path / "file")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "data.mdb").write_bytes(b"something else " * 1000)
-    with pytest.raises(CacheError, match=r"other' cannot be opened: .*Name another folder"):
+    with pytest.raises(CacheError, match=r"other' is one of an earlier thawline, .*Name another folder"):
         FeatureCache(tmp_path / "other")
 
 

@@ -6,7 +6,7 @@ import pytest
 import thawline as tl
 from thawline.backend import keras
 from thawline.errors import ArgumentError, CacheFullError, FrozenWeightsMovedError
-from thawline.features.cache import stored_bytes
+from thawline.features.feature_set import stored_bytes
 from thawline.features.fingerprint import describe_prefix
 from thawline.features.options import FeatureOptions
 from thawline.training.disk import Disk

@@ -1,34 +1,88 @@
-"""FeatureCache: features kept on disk, in LMDB.
+"""FeatureCache: features kept on disk, a folder for each set of them.
 
-One file holds many sets of features; a set belongs to one prefix, decoding, augmentation and numeric profile. A row is
-the crossing tensors of one view of one image, as raw bytes. Writes are transactions: a batch is stored whole or not at
-all, whatever happens to the process. The cache may be deleted at any time.
+A set belongs to one prefix, decoding, augmentation and numeric profile, and lies in an LMDB folder of its own: it can
+be taken away whole, and what damages one leaves the others as they are. The cache may be deleted at any time.
 """
 
 import json
 import os
-from collections.abc import Sequence
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from filelock import FileLock
 
-from thawline.errors import CacheError
+from thawline.errors import ArgumentError, CacheError, CacheFullError
+from thawline.features.feature_set import (
+    CARD_NAME,
+    KIND,
+    USERS_NAME,
+    FeatureSet,
+    read_card,
+    touch_card,
+)
 from thawline.features.fingerprint import digest_description
+from thawline.features.rows import Storage
+from thawline.features.use import is_in_use
+from thawline.files import write_text
 from thawline.specs import TensorSpec
-from thawline.store import Kind, Store, default_cache_path, open_store
+from thawline.store import LEAST_ROOM, default_cache_path, open_store
 
-# The format is raised whenever the meaning of what is stored changes.
-_KIND = Kind("feature cache", "cache=", format=1)
-_SET_PREFIX = b"set:"
-_ROW_PREFIX = b"row:"
+# Sets lie here, beside what else is kept in the same folder: pixels, digests of files, choices of engines.
+_SETS_NAME = "features"
+_LOCK_NAME = ".lock"
+_TRASH_PREFIX = ".trash-"
+_DATA_NAME = "data.mdb"
 
-# How LMDB lays out rows: pages, their header, and a key with its bookkeeping (prefix 4, set 16, row 36, node 10).
-_PAGE_BYTES = 4096
-_PAGE_HEADER_BYTES = 16
-_KEY_BYTES = 66
-# From about this size a row gets pages of its own: two of them, with their keys, must fit on one page.
-_LARGEST_SMALL_ROW = 1900
+# Without a limit of its own a cache takes this share of what is free and of what it takes already.
+DEFAULT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """What a set of features is, for people.
+
+    Attributes:
+        identity: the digest of what the features depend on, 32 hexadecimal digits: the name of the folder.
+        label: where the features come from, in words.
+        shapes: the crossing tensors, in words.
+        rows: views of images that are stored; None where the file cannot be read.
+        size_bytes: bytes on disk.
+        last_used: when it was opened last, UTC.
+        is_in_use: whether a process holds it now.
+    """
+
+    identity: str
+    label: str
+    shapes: str
+    rows: int | None
+    size_bytes: int
+    last_used: datetime
+    is_in_use: bool
+
+
+@dataclass(frozen=True)
+class SetCheck:
+    """What `FeatureCache.verify` found in a set.
+
+    Attributes:
+        identity: which set.
+        label: where its features come from, in words.
+        rows: how many rows there were.
+        damaged: how many of them were damaged; they are taken out.
+        problem: why the whole set could not be read; empty where it could.
+    """
+
+    identity: str
+    label: str
+    rows: int
+    damaged: int
+    problem: str = ""
 
 
 class FeatureCache:
@@ -36,129 +90,228 @@ class FeatureCache:
 
     Args:
         path: the folder; by default `THAWLINE_CACHE`, or `thawline` in the user's cache folder.
-        max_bytes: refuse to grow beyond this size; by default the disk is the limit. Where a folder is open already,
-            the newest limit holds for all.
+        max_bytes: the size up to which it may grow; by default half of what is free on the disk and of what it takes
+            already. Where more is needed, the sets that were not used for the longest time are deleted, but never one
+            that a running process uses.
 
     Raises:
+        ArgumentError: the limit is too small for anything.
         CacheError: the folder holds a cache of another version, or something else.
 
     Example:
         >>> import tempfile
         >>> cache = FeatureCache(tempfile.mkdtemp())
-        >>> cache.size_bytes < 100_000
-        True
+        >>> cache.size_bytes
+        0
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, max_bytes: int | None = None) -> None:
+        if max_bytes is not None and max_bytes < LEAST_ROOM:
+            raise ArgumentError(f"max_bytes is {LEAST_ROOM:,} or more; got {max_bytes!r}.")
         self.path = Path(path if path is not None else default_cache_path()).resolve()
-        self._store = open_store(self.path, _KIND, max_bytes=max_bytes)
+        self._max_bytes = max_bytes
+        self._sets = self.path / _SETS_NAME
+        if (self.path / _DATA_NAME).exists():
+            raise CacheError(
+                f"The feature cache {str(self.path)!r} is one of an earlier thawline, or something else: it has a "
+                f"{_DATA_NAME}. Name another folder (cache=, THAWLINE_CACHE), or delete this one; it is a cache."
+            )
+        try:
+            self._sets.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CacheError(
+                f"The feature cache {str(self.path)!r} cannot be opened: {error}. Name another folder (cache=, "
+                "THAWLINE_CACHE)."
+            ) from error
 
     def __repr__(self) -> str:
         return f"FeatureCache({str(self.path)!r}, {self.size_bytes / 1e6:,.1f} MB)"
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that are in use on disk."""
-        return self._store.used_bytes()
+        """Bytes that all sets take on disk."""
+        return sum(map(_size_bytes, self._folders()))
+
+    @property
+    def max_bytes(self) -> int:
+        """The size up to which the cache may grow."""
+        if self._max_bytes is not None:
+            return self._max_bytes
+        return int(DEFAULT_SHARE * (self.size_bytes + self._disk_free_bytes()))
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that features may still take: what the disk has free, and what `max_bytes` leaves."""
-        return self._store.free_bytes()
+        """Bytes that features may still take: what the disk has free, and what `max_bytes` leaves.
 
-    def features(self, description: dict[str, Any], specs: Sequence[TensorSpec]) -> "FeatureSet":
+        Sets that no process uses count as free: they are deleted when their room is needed.
+        """
+        used = sum(_size_bytes(folder) for folder in self._folders() if is_in_use(folder / USERS_NAME))
+        unused = self.size_bytes - used
+        return max(min(self._disk_free_bytes() + unused, self.max_bytes - used), 0)
+
+    def features(
+        self,
+        description: dict[str, Any],
+        specs: Sequence[TensorSpec],
+        *,
+        storage: Storage = "float32",
+        label: str = "",
+    ) -> FeatureSet:
         """The set of features with this description; a new one is empty.
+
+        It is in use as long as the answer lives.
 
         Args:
             description: what the features depend on, from `describe_features`.
             specs: one TensorSpec per crossing tensor.
+            storage: as which numbers new rows are kept. Rows in float32 serve whatever is asked for.
+            label: where the features come from, for people.
+
+        Raises:
+            CacheError: the set was written by another version, or is damaged.
         """
-        return FeatureSet(self._store, description, tuple(specs))
+        identity = digest_description(description).hex()
+        folder = self._sets / identity
+        # Nobody may take the folder away between its making and its mark.
+        with self._lock():
+            folder.mkdir(exist_ok=True)
+            if not (folder / CARD_NAME).exists():
+                card = {"label": label, "specs": list(map(str, specs)), "description": description}
+                write_text(folder / CARD_NAME, json.dumps(card, indent=2, default=repr) + "\n")
+            touch_card(folder)
+            return FeatureSet(folder, tuple(specs), storage, self._make_room)
 
+    def sets(self) -> list[SetReport]:
+        """What is kept, the set that was used last first."""
+        reports = []
+        for folder in self._folders():
+            card = read_card(folder)
+            reports.append(
+                SetReport(
+                    identity=folder.name,
+                    label=str(card.get("label", "")),
+                    shapes=", ".join(map(str, card.get("specs", ()))),
+                    rows=_count_rows(folder),
+                    size_bytes=_size_bytes(folder),
+                    last_used=datetime.fromtimestamp(_last_used(folder), UTC),
+                    is_in_use=is_in_use(folder / USERS_NAME),
+                )
+            )
+        return sorted(reports, key=lambda report: report.last_used, reverse=True)
 
-def stored_bytes(row_bytes: int) -> int:
-    """Bytes of disk that a row of features takes at most, with its key and what pages leave empty.
-
-    LMDB keeps small rows in pages that are half full at worst, and gives large ones pages of their own. Beside all rows
-    it keeps the pages that its last transactions copied, up to half a megabyte.
-
-    Example:
-        >>> stored_bytes(5120)
-        8448
-    """
-    if row_bytes <= _LARGEST_SMALL_ROW:
-        return 2 * (row_bytes + _KEY_BYTES) + 64
-    return -(-(row_bytes + _PAGE_HEADER_BYTES) // _PAGE_BYTES) * _PAGE_BYTES + 256
-
-
-class FeatureSet:
-    """The features that one prefix gives for one kind of images. Made by `FeatureCache.features`."""
-
-    def __init__(self, store: Store, description: dict[str, Any], specs: tuple[TensorSpec, ...]) -> None:
-        self.specs = specs
-        self._store = store
-        identity = digest_description(description)
-        self._prefix = _ROW_PREFIX + identity
-        # Stored beside the rows, so that a person can see what they are.
-        self._entry = (_SET_PREFIX + identity, json.dumps(description, default=repr).encode())
-        self._row_bytes = [spec.row_bytes for spec in specs]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row: all crossing tensors of one view of one image."""
-        return sum(self._row_bytes)
-
-    def missing(self, keys: Sequence[bytes]) -> list[int]:
-        """The positions of the keys that are not stored."""
-        with self._store.reading() as transaction, transaction.cursor() as cursor:
-            return [index for index, key in enumerate(keys) if not cursor.set_key(self._prefix + key)]
-
-    def write(self, keys: Sequence[bytes], tensors: Sequence[np.ndarray]) -> None:
-        """Stores rows in one transaction.
+    def verify(self, checked: Callable[[SetCheck], None] = lambda check: None) -> list[SetCheck]:
+        """Reads every row and takes out those that are damaged; they are computed anew when they are wanted.
 
         Args:
-            keys: one key per row, from `row_key`.
-            tensors: one array (n, ...) per crossing tensor, with the dtypes of the specs.
+            checked: is told each set's result as it comes.
+        """
+        checks = []
+        for folder in self._folders():
+            checks.append(self._verify_set(folder))
+            checked(checks[-1])
+        return checks
+
+    def prune(self, max_bytes: int) -> list[SetReport]:
+        """Deletes the sets that were not used for the longest time, until the rest takes no more than `max_bytes`.
+
+        A set that a running process uses, this one included, stays, and may leave the cache larger than wanted.
+
+        Returns:
+            The sets that were deleted.
 
         Raises:
-            CacheFullError: there is no room; what was stored before stays.
-            CacheError: the tensors are not what the specs say.
+            ArgumentError: max_bytes is negative.
         """
-        columns = [np.ascontiguousarray(tensor) for tensor in tensors]
-        for column, spec in zip(columns, self.specs, strict=True):
-            if (len(keys), *spec.shape[1:]) != column.shape or spec.dtype != column.dtype.name:
-                raise CacheError(
-                    f"Features are {spec} for {len(keys)} images, but the engine gave {column.dtype} {column.shape}. "
-                    "Use another engine, or strategy='joint'."
-                )
-        with self._store.writing(len(keys) * self.row_bytes) as transaction:
-            transaction.put(*self._entry, overwrite=False)
-            for index, key in enumerate(keys):
-                transaction.put(self._prefix + key, b"".join(column[index].tobytes() for column in columns))
+        if max_bytes < 0:
+            raise ArgumentError(f"max_bytes is a number of bytes from 0 up; got {max_bytes!r}.")
+        self._empty_trash()
+        deleted = []
+        for report in reversed(self.sets()):
+            if self.size_bytes <= max_bytes:
+                break
+            if self._take_away(self._sets / report.identity):
+                deleted.append(report)
+        self._empty_trash()
+        return deleted
 
-    def read(self, keys: Sequence[bytes]) -> list[np.ndarray]:
-        """Rows in the order of the keys, one array (n, ...) per crossing tensor.
+    def clear(self) -> list[SetReport]:
+        """Deletes all sets that no process uses; gives what was deleted."""
+        return self.prune(0)
+
+    def _make_room(self, needed_bytes: int) -> None:
+        """Deletes unused sets where so many bytes more would be too much.
 
         Raises:
-            CacheError: a row is not stored, or has another length than it should.
+            CacheFullError: there are not enough of them.
         """
-        tensors = [_empty(len(keys), spec) for spec in self.specs]
-        with self._store.reading(len(keys) * self.row_bytes) as transaction:
-            for index, key in enumerate(keys):
-                row = transaction.get(self._prefix + key)
-                if row is None or len(row) != self.row_bytes:
-                    came = "is missing" if row is None else f"has {len(row)} bytes, not {self.row_bytes}"
-                    raise CacheError(
-                        f"A row of features in {self._store.path} {came}. Delete the folder; it is a cache."
-                    )
-                start = 0
-                for tensor, size in zip(tensors, self._row_bytes, strict=True):
-                    # A slice of one row, because the row itself may be a single number.
-                    place = tensor[index : index + 1].reshape(-1).view(np.uint8)
-                    place[:] = np.frombuffer(row[start : start + size], np.uint8)
-                    start += size
-        return tensors
+        most = min(self.max_bytes, self.size_bytes + self._disk_free_bytes() - LEAST_ROOM) - needed_bytes
+        if self.size_bytes <= most:
+            return
+        self.prune(max(most, 0))
+        if self.size_bytes > most:
+            quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
+            move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
+            raise CacheFullError(
+                f"The feature cache {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, it has "
+                f"{self.size_bytes / 1e6:,.1f} MB in use, the disk has {self._disk_free_bytes() / 1e6:,.1f} MB free"
+                f"{quota}. What is stored stays: {move}, or name another folder (cache=, THAWLINE_CACHE), and run the "
+                "same again."
+            )
+
+    def _verify_set(self, folder: Path) -> SetCheck:
+        label = str(read_card(folder).get("label", ""))
+        problem = ""
+        try:
+            rows, damaged = FeatureSet(folder, (), "float32", self._make_room).verify()
+        except CacheError as error:
+            rows, damaged, problem = 0, 0, str(error)
+        if problem:
+            # What cannot be read at all is of no use to anybody who does not hold it already.
+            self._take_away(folder)
+            self._empty_trash()
+        return SetCheck(folder.name, label, rows, damaged, problem)
+
+    def _take_away(self, folder: Path) -> bool:
+        """Puts a set into the trash unless it is in use; says whether it did."""
+        with self._lock():
+            if is_in_use(folder / USERS_NAME) or not folder.exists():
+                return False
+            folder.rename(self._sets / f"{_TRASH_PREFIX}{secrets.token_hex(8)}")
+            return True
+
+    def _empty_trash(self) -> None:
+        for folder in self._sets.glob(f"{_TRASH_PREFIX}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> Iterator[Path]:
+        return (folder for folder in self._sets.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+
+    def _disk_free_bytes(self) -> int:
+        return shutil.disk_usage(self.path).free
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with FileLock(self._sets / _LOCK_NAME):
+            yield
 
 
-def _empty(count: int, spec: TensorSpec) -> np.ndarray:
-    return np.empty((count, *(size or 0 for size in spec.shape[1:])), np.dtype(spec.dtype))
+def _size_bytes(folder: Path) -> int:
+    """Bytes that a set takes; 0 when it was deleted meanwhile."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return 0
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return (folder / CARD_NAME).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _count_rows(folder: Path) -> int | None:
+    try:
+        return open_store(folder, KIND).row_count()
+    except CacheError:
+        return None

@@ -137,6 +137,20 @@ def serves(stored: Storage | None, wanted: Storage) -> bool:
     return stored is not None and stored in ("float32", wanted)
 
 
+def is_whole(key: bytes, row: bytes | memoryview) -> bool:
+    """Whether a stored row is what was stored under this key: not a byte of it is another.
+
+    Example:
+        >>> (row,), _ = pack_rows([b"a"], [np.array([[1, 2]], np.float32)], "float16")
+        >>> is_whole(b"a", row), is_whole(b"b", row)
+        (True, False)
+    """
+    if stored_as(row) is None:
+        return False
+    view = memoryview(row)
+    return _checksum(key, view[:_TAG_BYTES], [view[HEADER_BYTES:]]) == view[_TAG_BYTES:HEADER_BYTES]
+
+
 def unpack_row(
     key: bytes, row: bytes | memoryview, tensors: Sequence[np.ndarray], index: int, storage: Storage
 ) -> bool:
@@ -165,11 +179,9 @@ def unpack_row(
         False
     """
     stored = stored_as(row)
-    if stored is None or not serves(stored, storage):
+    if stored is None or not serves(stored, storage) or not is_whole(key, row):
         return False
     view = memoryview(row)
-    if _checksum(key, view[:_TAG_BYTES], [view[HEADER_BYTES:]]) != view[_TAG_BYTES:HEADER_BYTES]:
-        return False
     # A slice, because the row itself may be a single number.
     places = [tensor[index : index + 1] for tensor in tensors]
     end = HEADER_BYTES

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thawline.errors import ArgumentError
-from thawline.features.cache import stored_bytes
+from thawline.features.feature_set import stored_bytes
 from thawline.features.rows import HEADER_BYTES, STORAGES, Storage, round_rows
 from thawline.stack.figures import format_bytes
 

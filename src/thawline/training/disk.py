@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
-from thawline.features.cache import stored_bytes
+from thawline.features.feature_set import stored_bytes
 from thawline.features.options import FeatureOptions
 from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut

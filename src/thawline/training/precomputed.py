@@ -8,8 +8,9 @@ import numpy as np
 
 from thawline.data.batches import epoch_order, in_batches, read_ahead, with_targets
 from thawline.data.sources.source import ImageSource
-from thawline.features.cache import FeatureCache, FeatureSet
+from thawline.features.cache import FeatureCache
 from thawline.features.extract import extract
+from thawline.features.feature_set import FeatureSet
 from thawline.features.fingerprint import row_key
 from thawline.features.prefix import Prefix
 from thawline.training.strategy import Feed, unwrap

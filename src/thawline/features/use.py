@@ -1,0 +1,57 @@
+"""Marks of who uses a folder: held as long as a process lives, and gone with it, however it ends."""
+
+import contextlib
+import os
+import secrets
+import weakref
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class InUse:
+    """A mark that this process uses a folder, until it is let go or the process ends.
+
+    Args:
+        folder: where marks lie; made when it is missing.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> mark = InUse(folder)
+        >>> is_in_use(folder)
+        True
+        >>> mark.let_go()
+        >>> is_in_use(folder)
+        False
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two marks of one process are two files: a lock that is held twice would be free after the first release.
+        lock = FileLock(folder / f"{os.getpid()}-{secrets.token_hex(4)}", thread_local=False)
+        lock.acquire(timeout=0)
+        self.let_go = weakref.finalize(self, _release, lock, os.getpid())
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether a process, this one included, has a mark in the folder; marks of processes that ended are removed."""
+    if not folder.is_dir():
+        return False
+    for mark in list(folder.iterdir()):
+        lock = FileLock(mark)
+        try:
+            with lock.acquire(timeout=0):
+                mark.unlink(missing_ok=True)
+        except Timeout:
+            return True
+    return False
+
+
+def _release(lock: FileLock, owner: int) -> None:
+    # A process that was forked from the owner holds a copy, and must leave the mark as it is.
+    if os.getpid() != owner:
+        return
+    with contextlib.suppress(OSError):
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
