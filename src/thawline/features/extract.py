@@ -9,7 +9,7 @@ import numpy as np
 from thawline.data.batches import in_batches, read_ahead
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureSet
-from thawline.features.engines import ENGINE_BATCH, Engine
+from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.fingerprint import row_key
 from thawline.progress import progress
 

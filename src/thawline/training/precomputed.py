@@ -9,7 +9,7 @@ import numpy as np
 from thawline.data.batches import epoch_order, in_batches, read_ahead, with_targets
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache, FeatureSet
-from thawline.features.engines import make_engine
+from thawline.features.engines.make import make_engine
 from thawline.features.extract import extract
 from thawline.features.fingerprint import describe_features, describe_prefix, row_key
 from thawline.stack.cut import Cut

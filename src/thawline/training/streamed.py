@@ -5,7 +5,7 @@ from typing import Any
 
 from thawline.data.batches import iterate
 from thawline.data.sources.source import ImageSource
-from thawline.features.engines import make_engine
+from thawline.features.engines.make import make_engine
 from thawline.stack.cut import Cut
 from thawline.training.strategy import Feed, unwrap
 
