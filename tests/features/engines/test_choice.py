@@ -146,7 +146,7 @@ def test_an_engine_that_is_missing_is_an_error_by_name_and_a_reason_by_auto(fake
         choose_engine("openvino", None, "float32", images, None, b"")
     choice = choose_engine("auto", None, "float32", images, None, b"")
     assert choice.reason == "keras in float32: openvino is not installed"
-    assert choice.images_per_s == {"keras float32": 0.0} or choice.images_per_s == {}
+    assert choice.images_per_s == {}
 
 
 def test_a_choice_is_remembered(fakes, images, tmp_path):

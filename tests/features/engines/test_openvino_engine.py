@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
@@ -28,7 +29,9 @@ def engine(network):
 
 
 @pytest.mark.parametrize(("size", "ahead"), [(32, 3), (8, 9), (100, 2)])
-def test_at_least_two_batches_of_32_are_on_their_way_while_one_is_used(engine, pictures, size, ahead):
+def test_at_least_two_batches_of_32_are_on_their_way_while_one_is_used(engine, pictures, monkeypatch, size, ahead):
+    # As on any machine with up to 32 cores.
+    monkeypatch.setattr(engine, "_images_ahead", 64)
     read = []
 
     def batches():
@@ -44,14 +47,24 @@ def test_at_least_two_batches_of_32_are_on_their_way_while_one_is_used(engine, p
     answers.close()
 
 
-def test_requests_in_line_are_limited_however_large_a_batch_is(engine, pictures, monkeypatch):
-    monkeypatch.setattr(openvino_engine, "_MOST_REQUESTS", 4)
-    monkeypatch.setattr(openvino_engine, "_count_cores", lambda: 2)
-    line = openvino_engine._Line(engine._compiled, [])
-    answers = [np.empty((50, 4, 4, 4), np.float32)]
-    line.put(pictures(50), answers)
+def test_requests_in_line_are_limited_however_large_a_batch_is(engine, pictures):
+    line = openvino_engine._Line(engine._compiled, [], 6)
+    line.put(pictures(50), [np.empty((50, 4, 4, 4), np.float32)])
     assert len(line._requests) == 6
     np.testing.assert_array_equal(line.take(), engine.run(pictures(50)))
+
+
+def test_the_number_of_cores_changes_nothing(engine, network, pictures, monkeypatch):
+    for cores in (1, 3):
+        monkeypatch.setattr(openvino_engine, "_count_cores", lambda cores=cores: cores)
+        np.testing.assert_array_equal(OpenVinoEngine(network).run(pictures(40)), engine.run(pictures(40)))
+
+
+def test_threads_may_share_an_engine(engine, pictures):
+    with ThreadPoolExecutor(4) as pool:
+        answered = list(pool.map(lambda seed: engine.run(pictures(20, seed)), range(24)))
+    for seed, answers in enumerate(answered):
+        np.testing.assert_array_equal(answers, engine.run(pictures(20, seed)))
 
 
 def test_an_interruption_leaves_nothing_behind(engine, pictures):

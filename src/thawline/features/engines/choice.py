@@ -148,7 +148,8 @@ def decide(reference: Trial, trials: list[Trial]) -> EngineChoice:
     figures = "" if best is reference or best.agreement is None else best.agreement.figures(best.precision)
     refused = [trial.problem for trial in trials if trial.problem]
     reason = f"{best.name}: {'; '.join(part for part in (against, figures, *refused) if part)}"
-    speeds = {f"{trial.engine} {trial.precision}": round(trial.images_per_s, 1) for trial in (best, *others)}
+    timed = [trial for trial in (best, *others) if trial.images_per_s]
+    speeds = {f"{trial.engine} {trial.precision}": round(trial.images_per_s, 1) for trial in timed}
     return _as_choice(best, reason, speeds)
 
 

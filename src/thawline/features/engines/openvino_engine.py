@@ -22,9 +22,8 @@ from thawline.features.engines.engine import ENGINE_BATCH, check_precision, in_p
 # bfloat16, but then an image could notice its neighbour.
 _REQUEST_BATCH = 1
 
-# Images that are on their way, at least, while a batch of answers is used, and requests that wait in line at most.
+# Images that are on their way, at least, while a batch of answers is used; two for each core where there are many.
 _IMAGES_AHEAD = 2 * ENGINE_BATCH
-_MOST_REQUESTS = _IMAGES_AHEAD + ENGINE_BATCH
 
 # Left to itself OpenVINO computes in bfloat16 wherever the processor can.
 _PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -68,6 +67,7 @@ class OpenVinoEngine:
         }
         with refusing():
             self._compiled = _core().compile_model(model, "CPU", options)
+        self._images_ahead = max(_IMAGES_AHEAD, 2 * cores)
         self._idle: list[Any] = []
 
     def describe(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class OpenVinoEngine:
 
         Reads ahead until two batches of 32, or as many images in other batches, are on their way.
         """
-        line = _Line(self._compiled, self._idle)
+        line = _Line(self._compiled, self._idle, self._images_ahead + ENGINE_BATCH)
         error = None
         try:
             reading = iter(batches)
@@ -96,7 +96,7 @@ class OpenVinoEngine:
                     error = raised
                     break
                 line.put(images, self._empty(len(images)))
-                while line.images_behind_first >= _IMAGES_AHEAD:
+                while line.images_behind_first >= self._images_ahead:
                     yield line.take()
             while line:
                 yield line.take()
@@ -117,12 +117,13 @@ class _Line:
     Args:
         compiled: the compiled model.
         idle: requests that may be used again; those that are free come back here.
+        limit: requests that are on their way at most, however large the batches are.
     """
 
-    def __init__(self, compiled: Any, idle: list[Any]) -> None:
+    def __init__(self, compiled: Any, idle: list[Any], limit: int) -> None:
         self._compiled = compiled
         self._idle = idle
-        self._most = max(_MOST_REQUESTS, 3 * _count_cores())
+        self._limit = limit
         self._batches: deque[list[np.ndarray]] = deque()
         # Each request with where its answer goes: the batch's arrays and the row in them.
         self._requests: deque[tuple[Any, list[np.ndarray], int]] = deque()
@@ -140,9 +141,13 @@ class _Line:
         """Sends a batch on its way; its answers will be written into the arrays."""
         self._batches.append(answers)
         for row in range(len(images)):
-            if len(self._requests) >= self._most:
+            if len(self._requests) >= self._limit:
                 self._fetch()
-            request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+            # Another thread may take the last idle one between a look and a grasp.
+            try:
+                request = self._idle.pop()
+            except IndexError:
+                request = self._compiled.create_infer_request()
             # A copy: whoever made the batch may use its memory again.
             request.get_input_tensor(0).data[...] = images[row : row + 1]
             request.start_async()
