@@ -35,7 +35,7 @@ class Precomputed:
         done = extract(
             source,
             views,
-            self._prefix.engine,
+            self._prefix,
             self._features(source),
             description=f"extracting {description}",
             show_progress=show_progress,
@@ -74,4 +74,4 @@ class Precomputed:
             raise source.nothing_left()
 
     def _features(self, source: ImageSource) -> FeatureSet:
-        return self._cache.features(self._prefix.describe(source), self._prefix.cut.crossing)
+        return self._cache.features(self._prefix.describe_features(source), self._prefix.cut.crossing)

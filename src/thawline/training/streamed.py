@@ -1,9 +1,13 @@
 """streamed: an engine runs the prefix for each batch; its features are used and forgotten."""
 
+from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
-from thawline.data.batches import iterate
+import numpy as np
+
+from thawline.data.batches import Batch, iterate
 from thawline.data.sources.source import ImageSource
 from thawline.features.prefix import Prefix
 from thawline.training.strategy import Feed, unwrap
@@ -21,10 +25,20 @@ class Streamed:
         self._prefix = prefix
 
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
-        """Nothing has to be done before training."""
+        """Chooses the engine."""
+        self._prefix.choose(source)
         return {}
 
     def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
         """The features of one epoch."""
-        for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
-            yield Feed(unwrap(self._prefix.engine.run(batch.images)), batch.targets, batch.indices)
+        waiting: deque[Batch] = deque()
+
+        def images() -> Iterator[np.ndarray]:
+            for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
+                waiting.append(batch)
+                yield batch.images
+
+        with closing(images()) as batches, closing(self._prefix.answers(batches)) as answers:
+            for tensors in answers:
+                batch = waiting.popleft()
+                yield Feed(unwrap(tensors), batch.targets, batch.indices)
