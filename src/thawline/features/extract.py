@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -60,8 +61,13 @@ def extract(
     keys = [row_key(digests[index], view) for index, view in wanted]
 
     def load(positions: Sequence[int]) -> list[tuple[list[bytes], np.ndarray]]:
-        made = [(keys[position], source.attempt(source.picture, *wanted[position])) for position in positions]
-        found = [(key, picture[0]) for key, picture in made if picture is not None]
+        found: list[tuple[bytes, np.ndarray]] = []
+        # The views of an image lie next to one another: it is decoded once for all that are wanted.
+        for index, group in groupby(positions, key=lambda position: wanted[position][0]):
+            same = list(group)
+            pictures = source.attempt(source.views, index, [wanted[position][1] for position in same])
+            if pictures is not None:
+                found += zip((keys[position] for position in same), pictures, strict=True)
         return [([key for key, _ in found], source.standardized([pixels for _, pixels in found]))] if found else []
 
     extracted = 0
