@@ -39,13 +39,18 @@ class Kind:
 
     Attributes:
         name: what it is called, like "feature cache".
-        argument: the argument by which users name its folder.
+        argument: the argument by which users name its folder; empty when there is none.
         format: the version of what its rows mean; a store of another version is refused.
     """
 
     name: str
     argument: str
     format: int
+
+    @property
+    def ways(self) -> str:
+        """How users name its folder."""
+        return f"{self.argument}, THAWLINE_CACHE" if self.argument else "THAWLINE_CACHE"
 
 
 def open_store(path: Path, kind: Kind, *, max_bytes: int | None = None) -> "Store":
@@ -97,13 +102,15 @@ class Store:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._environment = lmdb.open(str(path), map_size=self._map_bytes(), max_readers=512)
+            weakref.finalize(self, self._environment.close)
+            self._lengthen_when_cut_off()
+            version = self._stored_format()
         except (OSError, lmdb.Error) as error:
             raise CacheError(
-                f"The {kind.name} {str(path)!r} cannot be opened: {error}. Name another folder ({kind.argument}, "
-                "THAWLINE_CACHE), or delete this one; it is a cache."
+                f"The {kind.name} {str(path)!r} cannot be opened: {error}. Name another folder ({kind.ways}), "
+                "or delete this one; it is a cache."
             ) from error
-        weakref.finalize(self, self._environment.close)
-        self._check_format()
+        self._check_format(version)
 
     def allow(self, max_bytes: int | None) -> None:
         """Sets the quota anew, and makes use of what room there is now; waits for transactions under way."""
@@ -141,19 +148,39 @@ class Store:
         free = shutil.disk_usage(self.path).free
         return free if self._max_bytes is None else max(min(free, self._max_bytes - self.used_bytes()), 0)
 
-    def _check_format(self) -> None:
+    def _lengthen_when_cut_off(self) -> None:
+        """Gives a file that was cut off its length back: LMDB tells of empty pages; missing ones end the process."""
+        if self._stored_bytes() < self.used_bytes():
+            # Nobody else writes during a write transaction.
+            with self._environment.begin(write=True):
+                os.truncate(self.path / "data.mdb", max(self._stored_bytes(), self.used_bytes()))
+
+    def _stored_format(self) -> int | None:
         with self.reading() as transaction:
             stored = transaction.get(_FORMAT_KEY)
-            version = None if stored is None else int.from_bytes(bytes(stored), "big")
+            return None if stored is None else int.from_bytes(bytes(stored), "big")
+
+    def _check_format(self, version: int | None) -> None:
         if version is None:
             with self.writing() as transaction:
                 transaction.put(_FORMAT_KEY, self._kind.format.to_bytes(2, "big"))
         elif version != self._kind.format:
             raise CacheError(
                 f"The {self._kind.name} {str(self.path)!r} has format {version}; this thawline reads "
-                f"{self._kind.format}. Name another folder ({self._kind.argument}, THAWLINE_CACHE), "
-                "or delete this one; it is a cache."
+                f"{self._kind.format}. Name another folder ({self._kind.ways}), or "
+                "delete this one; it is a cache."
             )
+
+    def row_count(self) -> int:
+        """How many rows are stored, the one with the format among them."""
+        return int(self._environment.stat()["entries"])
+
+    def clear(self) -> None:
+        """Deletes all rows; the file keeps its size, and new rows take the old ones' place."""
+        everything = self._environment.open_db()
+        with self.writing() as transaction:
+            transaction.drop(everything, delete=False)
+            transaction.put(_FORMAT_KEY, self._kind.format.to_bytes(2, "big"))
 
     @contextlib.contextmanager
     def reading(self, expected_bytes: int = 0) -> Iterator[Any]:
@@ -223,7 +250,7 @@ class Store:
         return CacheFullError(
             f"The {self._kind.name} {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, the "
             f"disk has {free / 1e6:,.1f} MB free{quota} ({error}). What is stored stays: {move}, or name another "
-            f"folder ({self._kind.argument}, THAWLINE_CACHE), and run the same again."
+            f"folder ({self._kind.ways}), and run the same again."
         )
 
 
