@@ -171,10 +171,6 @@ class Store:
                 "delete this one; it is a cache."
             )
 
-    def row_count(self) -> int:
-        """How many rows are stored, the one with the format among them."""
-        return int(self._environment.stat()["entries"])
-
     def clear(self) -> None:
         """Deletes all rows; the file keeps its size, and new rows take the old ones' place."""
         everything = self._environment.open_db()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from plain_engine import PlainEngine
 from thawline.data.sources import pictures
 from thawline.data.sources.folder import ImageFolder
 from thawline.features import extract as module
@@ -12,7 +13,7 @@ from thawline.features.fingerprint import row_key
 from thawline.specs import TensorSpec
 
 
-class PixelEngine:
+class PixelEngine(PlainEngine):
     """Stands in for a network: features are the pixels."""
 
     def describe(self):

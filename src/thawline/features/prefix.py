@@ -1,7 +1,7 @@
 """The frozen part as something that gives features: a graph, and the engine that runs it."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Prefix:
         if self.choice is None:
             engine, precision = self._wanted
             kind = digest_description({"prefix": self._description, "decoding": source.pictures.identity()})
-            self.choice = choose_engine(
+            self.choice, self._engine = choose_engine(
                 engine, self.cut.prefix, precision, lambda: _some_images(source), self._memory, kind
             )
         return self.choice
@@ -66,7 +66,7 @@ class Prefix:
         """Features of images, one array per crossing tensor; see `Engine`."""
         return self._built().run(images)
 
-    def answers(self, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def answers(self, batches: Iterable[np.ndarray]) -> Generator[list[np.ndarray], None, None]:
         """What `run` gives for each batch, in order, computed ahead; see `Engine`."""
         return self._built().answers(batches)
 

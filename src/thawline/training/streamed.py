@@ -1,7 +1,7 @@
 """streamed: an engine runs the prefix for each batch; its features are used and forgotten."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -33,7 +33,7 @@ class Streamed:
         """The features of one epoch."""
         waiting: deque[Batch] = deque()
 
-        def images() -> Iterator[np.ndarray]:
+        def images() -> Generator[np.ndarray, None, None]:
             for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
                 waiting.append(batch)
                 yield batch.images

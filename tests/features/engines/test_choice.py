@@ -18,6 +18,11 @@ FAR = Agreement(0.032, 0.99, 0.995)
 REFERENCE = Trial("keras", "float32", SAME, 78)
 
 
+def chosen(*arguments):
+    """The choice, without the engine."""
+    return choose_engine(*arguments)[0]
+
+
 def test_the_fastest_that_agrees_is_chosen_with_the_figures():
     choice = decide(REFERENCE, [Trial("openvino", "float32", NEAR, 209)])
     assert choice == EngineChoice(
@@ -94,7 +99,7 @@ def images(pictures):
 
 
 def test_auto_takes_the_faster_one(fakes, images):
-    choice = choose_engine("auto", None, "float32", images, None, b"")
+    choice = chosen("auto", None, "float32", images, None, b"")
     assert choice.engine == "openvino"
     assert choice.images_per_s == {"openvino float32": 20.0, "keras float32": 10.0}
 
@@ -103,14 +108,14 @@ def test_keras_in_float32_is_taken_untried(fakes, tmp_path):
     def no_images():
         raise AssertionError("no image is needed")
 
-    choice = choose_engine("keras", None, "float32", no_images, tmp_path, b"")
+    choice = chosen("keras", None, "float32", no_images, tmp_path, b"")
     assert choice == EngineChoice("keras", "float32", "keras in float32, as asked for", 0.0, 1.0, {})
     assert fakes["keras"].built == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_named_engine_is_checked_but_not_timed(fakes, images):
-    choice = choose_engine("openvino", None, "float32", images, None, b"")
+    choice = chosen("openvino", None, "float32", images, None, b"")
     assert (choice.engine, choice.images_per_s) == ("openvino", {})
     assert choice.reason.startswith("openvino in float32, as asked for; features differ by ")
     assert 0 < choice.largest_difference < 1e-5
@@ -126,15 +131,15 @@ def test_a_named_engine_is_checked_but_not_timed(fakes, images):
 def test_a_named_engine_that_disagrees_is_refused_with_the_figures(fakes, images, monkeypatch, fake, figures):
     monkeypatch.setitem(make.ENGINES, "openvino", fake)
     with pytest.raises(EngineError, match=rf"openvino in float32 disagrees with keras: .*{figures}\. Use engine="):
-        choose_engine("openvino", None, "float32", images, None, b"")
-    assert choose_engine("auto", None, "float32", images, None, b"").engine == "keras"
+        chosen("openvino", None, "float32", images, None, b"")
+    assert chosen("auto", None, "float32", images, None, b"").engine == "keras"
 
 
 def test_keras_in_bfloat16_is_checked_too(fakes, images, monkeypatch):
     fakes["keras"].run = iter([[np.eye(8, 3)], [1 - np.eye(8, 3)]]).__next__
     monkeypatch.setattr(fakes["keras"], "run", lambda images, given=fakes["keras"].run: given())
     with pytest.raises(EngineError, match=r"keras in bfloat16 disagrees with keras: cosines of features are 0.000"):
-        choose_engine("keras", None, "bfloat16", images, None, b"")
+        chosen("keras", None, "bfloat16", images, None, b"")
 
 
 def test_an_engine_that_is_missing_is_an_error_by_name_and_a_reason_by_auto(fakes, images, monkeypatch):
@@ -143,56 +148,56 @@ def test_an_engine_that_is_missing_is_an_error_by_name_and_a_reason_by_auto(fake
 
     monkeypatch.setitem(make.ENGINES, "openvino", missing)
     with pytest.raises(EngineError, match=r"^openvino is not installed\.$"):
-        choose_engine("openvino", None, "float32", images, None, b"")
-    choice = choose_engine("auto", None, "float32", images, None, b"")
+        chosen("openvino", None, "float32", images, None, b"")
+    choice = chosen("auto", None, "float32", images, None, b"")
     assert choice.reason == "keras in float32: openvino is not installed"
     assert choice.images_per_s == {}
 
 
 def test_a_choice_is_remembered(fakes, images, tmp_path):
-    first = choose_engine("auto", None, "float32", images, tmp_path / "new", b"one")
+    first = chosen("auto", None, "float32", images, tmp_path / "new", b"one")
     built = {name: fake.built for name, fake in fakes.items()}
 
     def no_images():
         raise AssertionError("no image is needed")
 
-    assert choose_engine("auto", None, "float32", no_images, tmp_path / "new", b"one") == first
+    assert chosen("auto", None, "float32", no_images, tmp_path / "new", b"one") == first
     assert {name: fake.built for name, fake in fakes.items()} == built
 
 
 def test_another_question_has_another_answer(fakes, images, tmp_path, monkeypatch):
     asked = [("auto", "float32", b"one"), ("auto", "float32", b"two"), ("auto", "bfloat16", b"one")]
     for name, precision, identity in [*asked, ("openvino", "float32", b"one")]:
-        choose_engine(name, None, precision, images, tmp_path, identity)
+        chosen(name, None, precision, images, tmp_path, identity)
     assert len(list(tmp_path.iterdir())) == 4
     monkeypatch.setattr("thawline.features.engines.openvino_engine.openvino_version", lambda: "1999.1")
-    choose_engine("auto", None, "float32", images, tmp_path, b"one")
+    chosen("auto", None, "float32", images, tmp_path, b"one")
     assert len(list(tmp_path.iterdir())) == 5
     monkeypatch.setattr(choosing, "LARGEST_DIFFERENCE", 1e-5)
-    choose_engine("auto", None, "float32", images, tmp_path, b"one")
+    chosen("auto", None, "float32", images, tmp_path, b"one")
     assert len(list(tmp_path.iterdir())) == 6
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1, 2]", '{"engine": "keras"}', '{"engine": 1}'])
 def test_a_damaged_memory_is_written_anew(fakes, images, tmp_path, damage):
-    first = choose_engine("auto", None, "float32", images, tmp_path, b"one")
+    first = chosen("auto", None, "float32", images, tmp_path, b"one")
     (place,) = tmp_path.iterdir()
     whole = place.read_text()
     place.write_text(damage)
-    assert choose_engine("auto", None, "float32", images, tmp_path, b"one") == first
+    assert chosen("auto", None, "float32", images, tmp_path, b"one") == first
     assert place.read_text() == whole
 
 
 def test_what_is_not_known_is_refused(images):
     with pytest.raises(ArgumentError, match="engine is one of 'auto', 'keras', 'openvino'; got 'torch'"):
-        choose_engine("torch", None, "float32", images, None, b"")
+        chosen("torch", None, "float32", images, None, b"")
     with pytest.raises(ArgumentError, match="precision is one of 'float32', 'bfloat16'; got 'int8'"):
-        choose_engine("auto", None, "int8", images, None, b"")
+        chosen("auto", None, "int8", images, None, b"")
 
 
 def test_real_engines_are_tried_on_few_images(network, pictures, monkeypatch):
     monkeypatch.setattr(choosing, "_TIMED_S", 0.0)
-    choice = choose_engine("auto", network, "float32", lambda: pictures(3), None, b"")
+    choice = chosen("auto", network, "float32", lambda: pictures(3), None, b"")
     assert set(choice.images_per_s) == {"keras float32", "openvino float32"}
     assert all(speed > 0 for speed in choice.images_per_s.values())
     assert choice.largest_difference < 1e-5
@@ -203,5 +208,5 @@ def test_a_layer_that_differs_by_batch_is_found_out(pictures):
     centred = keras.layers.Lambda(lambda pixels: pixels - keras.ops.mean(pixels, axis=0, keepdims=True))
     prefix = keras.Sequential([keras.Input((8, 8, 3)), centred])
     with pytest.raises(EngineError, match="openvino in float32 disagrees with keras"):
-        choose_engine("openvino", prefix, "float32", pictures(4), None, b"")
-    assert choose_engine("auto", prefix, "float32", pictures(4), None, b"").engine == "keras"
+        chosen("openvino", prefix, "float32", pictures(4), None, b"")
+    assert chosen("auto", prefix, "float32", pictures(4), None, b"").engine == "keras"

@@ -92,7 +92,7 @@ def choose_engine(
     images: np.ndarray | Callable[[], np.ndarray],
     memory: Path | None,
     identity: bytes,
-) -> EngineChoice:
+) -> tuple[EngineChoice, Engine | None]:
     """Chooses who runs a prefix.
 
     "auto" is the fastest of the engines that are installed, can run the prefix and agree with keras in float32 on the
@@ -108,6 +108,9 @@ def choose_engine(
         memory: a folder in which choices are kept, so that nothing has to be tried again; None to try each time.
         identity: stands for graph and weights of the prefix, and for the kind of images.
 
+    Returns:
+        The choice, and the engine where it was built to be tried.
+
     Raises:
         ArgumentError: there is no such engine or precision.
         EngineError: the named engine is not installed, cannot run the prefix, or is too far from keras in float32.
@@ -116,16 +119,17 @@ def choose_engine(
         raise ArgumentError(f"engine is one of {', '.join(map(repr, ENGINE_NAMES))}; got {name!r}.")
     check_precision(precision)
     if (name, precision) == ("keras", "float32"):
-        return EngineChoice(name, precision, "keras in float32, as asked for", 0.0, 1.0, {})
+        return EngineChoice(name, precision, "keras in float32, as asked for", 0.0, 1.0, {}), None
     place = None if memory is None else memory / f"engine-{_digest(name, precision, identity)}.json"
     remembered = None if place is None else _recall(place)
     if remembered is not None:
-        return remembered
+        return remembered, None
     pixels = images() if callable(images) else images
-    choice = _choose_fastest(prefix, precision, pixels) if name == "auto" else _accept(name, prefix, precision, pixels)
+    tried = _Tried(prefix, pixels)
+    choice = _choose_fastest(tried, precision) if name == "auto" else _accept(tried, name, precision)
     if place is not None:
         write_text(place, json.dumps(choice.as_dict(), indent=1))
-    return choice
+    return choice, tried.engines.get((choice.engine, choice.precision))
 
 
 def decide(reference: Trial, trials: list[Trial]) -> EngineChoice:
@@ -153,41 +157,50 @@ def decide(reference: Trial, trials: list[Trial]) -> EngineChoice:
     return _as_choice(best, reason, speeds)
 
 
-def _choose_fastest(prefix: Any, precision: str, images: np.ndarray) -> EngineChoice:
+class _Tried:
+    """The engines that were built to be tried on some images, and what keras in float32 answers for these."""
+
+    def __init__(self, prefix: Any, images: np.ndarray) -> None:
+        self._prefix = prefix
+        self._images = images
+        self.keras = make_engine("keras", prefix)
+        self.expected = self.keras.run(images)
+        self.engines: dict[tuple[str, str], Engine] = {("keras", "float32"): self.keras}
+
+    def attempt(self, name: str, precision: str, *, is_timed: bool) -> Trial:
+        """Compares an engine with what keras in float32 answered, and if it may be used, times it."""
+        try:
+            engine = self.engines[name, precision] = make_engine(name, self._prefix, precision)
+        except EngineError as error:
+            return Trial(name, precision, obstacle=str(error))
+        trial = Trial(name, precision, compare(self.expected, engine.run(self._images)))
+        return replace(trial, images_per_s=self.time(engine)) if is_timed and not trial.problem else trial
+
+    def time(self, engine: Engine) -> float:
+        """Images/s of an engine that has already run once."""
+        return _images_per_s(engine, self._images)
+
+
+def _choose_fastest(tried: _Tried, precision: str) -> EngineChoice:
     """The choice among all engines that may be worth it."""
     wanted = [("openvino", each) for each in dict.fromkeys((precision, "float32"))]
     # On a processor TensorFlow is slower in bfloat16 than in float32.
     if precision == "bfloat16" and keras.distribution.list_devices("gpu"):
         wanted.append(("keras", precision))
-    keras_engine = make_engine("keras", prefix)
-    expected = keras_engine.run(images)
-    trials = [_try(name, prefix, each, images, expected, is_timed=True) for name, each in wanted]
+    trials = [tried.attempt(name, each, is_timed=True) for name, each in wanted]
     # Without a rival nobody has to be timed.
-    speed = _images_per_s(keras_engine, images) if any(not trial.problem for trial in trials) else 0.0
-    return decide(Trial("keras", "float32", compare(expected, expected), speed), trials)
+    speed = tried.time(tried.keras) if any(not trial.problem for trial in trials) else 0.0
+    return decide(Trial("keras", "float32", compare(tried.expected, tried.expected), speed), trials)
 
 
-def _accept(name: str, prefix: Any, precision: str, images: np.ndarray) -> EngineChoice:
+def _accept(tried: _Tried, name: str, precision: str) -> EngineChoice:
     """The choice of the engine that was asked for."""
-    expected = make_engine("keras", prefix).run(images)
-    trial = _try(name, prefix, precision, images, expected, is_timed=False)
+    trial = tried.attempt(name, precision, is_timed=False)
     if trial.problem:
         advice = "" if trial.agreement is None else " Use engine='auto', or engine='keras' with precision='float32'."
         raise EngineError(f"{trial.problem}.{advice}")
     assert trial.agreement is not None
     return _as_choice(trial, f"{trial.name}, as asked for; {trial.agreement.figures(precision)}", {})
-
-
-def _try(
-    name: str, prefix: Any, precision: str, images: np.ndarray, expected: list[np.ndarray], *, is_timed: bool
-) -> Trial:
-    """Compares an engine with what keras in float32 answered, and if it may be used, times it."""
-    try:
-        engine = make_engine(name, prefix, precision)
-    except EngineError as error:
-        return Trial(name, precision, obstacle=str(error))
-    trial = Trial(name, precision, compare(expected, engine.run(images)))
-    return replace(trial, images_per_s=_images_per_s(engine, images)) if is_timed and not trial.problem else trial
 
 
 def _images_per_s(engine: Engine, images: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """What every engine can do, and how batches go through it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +27,7 @@ class Engine(Protocol):
         Whatever the engine computes in, they have the dtypes of the prefix's outputs.
         """
 
-    def answers(self, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def answers(self, batches: Iterable[np.ndarray]) -> Generator[list[np.ndarray], None, None]:
         """What `run` gives for each batch, in order.
 
         An engine may read ahead in the batches and compute several at once; an error in them comes after the answers

@@ -5,7 +5,7 @@ convolution, the neighbours in a batch do not. An image's position in the batch 
 mean over height and width, where the number of channels is no multiple of 16.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class KerasEngine:
         """Features of uint8 or float images (n, height, width, channels), one array (n, ...) per crossing tensor."""
         return joined([self._run_padded(part) for part in in_parts(images)])
 
-    def answers(self, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def answers(self, batches: Iterable[np.ndarray]) -> Generator[list[np.ndarray], None, None]:
         """What `run` gives for each batch, in order, one after another."""
         for images in batches:
             yield self.run(images)

@@ -7,7 +7,7 @@ work while batches are read and answers are used.
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -78,7 +78,7 @@ class OpenVinoEngine:
         """Features of uint8 or float images (n, height, width, channels), one array (n, ...) per crossing tensor."""
         return joined(list(self.answers(in_parts(images))))
 
-    def answers(self, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def answers(self, batches: Iterable[np.ndarray]) -> Generator[list[np.ndarray], None, None]:
         """What `run` gives for each batch, in order.
 
         Reads ahead until two batches of 32, or as many images in other batches, are on their way.
