@@ -27,10 +27,10 @@ from typing import Any
 import keras
 import numpy as np
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
-from thawline.features.engines.make import make_engine
 
 import thawline as tl
 from thawline.cli.demo import fabric_photos
+from thawline.features.engines.make import make_engine
 from thawline.files import write_text
 
 SIDE, BATCH, VIEWS = 224, 32, 4

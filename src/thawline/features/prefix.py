@@ -1,5 +1,7 @@
 """The frozen part as something that gives features: a graph, and the engine that runs it."""
 
+import os
+import platform
 import threading
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -12,7 +14,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.engines.choice import EngineChoice, choose_engine
 from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.engines.make import describe_engine, make_engine
-from thawline.features.fingerprint import describe_features, describe_prefix, digest_description
+from thawline.features.fingerprint import describe_features, describe_prefix, digest_description, numeric_profile
 from thawline.stack.cut import Cut
 
 
@@ -47,7 +49,15 @@ class Prefix:
         """
         if self.choice is None:
             engine, precision = self._wanted
-            kind = digest_description({"prefix": self._description, "decoding": source.pictures.identity()})
+            kind = digest_description(
+                {
+                    "prefix": self._description,
+                    "decoding": source.pictures.identity(),
+                    "profile": numeric_profile(),
+                    # Machines may share the folder.
+                    "machine": [platform.node(), os.cpu_count()],
+                }
+            )
             self.choice, self._engine = choose_engine(
                 engine, self.cut.prefix, precision, lambda: _some_images(source), self._memory, kind
             )
