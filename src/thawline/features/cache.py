@@ -26,7 +26,7 @@ from thawline.features.feature_set import (
     read_card,
     touch_card,
 )
-from thawline.features.fingerprint import digest_description
+from thawline.features.identity import digest_description
 from thawline.features.rows import Storage
 from thawline.features.use import is_in_use
 from thawline.files import write_text
