@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from thawline.errors import ArgumentError, CacheFullError
+from thawline.errors import ArgumentError, CacheError, CacheFullError
 from thawline.features.cache import FeatureCache
 from thawline.specs import TensorSpec
 
@@ -267,6 +267,16 @@ def test_processes_that_open_and_prune_at_once_lose_nothing_that_is_used(cache):
     assert [out for out, _ in said] == ["done\n"] * 3, said
     cache.clear()
     assert [path.name for path in (cache.path / "features").iterdir() if path.name != ".lock"] == []
+
+
+def test_a_cache_that_may_not_be_changed_is_an_error_with_the_next_move(cache):
+    keep(cache, "a")
+    lock = cache.path / "features" / ".lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    for wants in (cache.sets, cache.clear, lambda: one_set(cache, "b")):
+        with pytest.raises(CacheError, match=r"cannot be changed: .*make this one writable"):
+            wants()
 
 
 # -- deleted by hand ---------------------------------------------------------------------------------------------

@@ -352,9 +352,19 @@ class FeatureCache:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        self._sets.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._sets / _LOCK_NAME):
+        lock = FileLock(self._sets / _LOCK_NAME)
+        try:
+            self._sets.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise CacheError(
+                f"The feature cache {str(self.path)!r} cannot be changed: {error}. Name another folder (cache=, "
+                "THAWLINE_CACHE), or make this one writable."
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _size_bytes(folder: Path) -> int:
