@@ -14,7 +14,8 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.engines.choice import EngineChoice, choose_engine
 from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.engines.make import describe_engine, make_engine
-from thawline.features.fingerprint import describe_features, describe_prefix, digest_description, numeric_profile
+from thawline.features.fingerprint import describe_features, describe_prefix, numeric_profile
+from thawline.features.identity import digest_description
 from thawline.stack.cut import Cut
 
 
