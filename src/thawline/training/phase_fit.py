@@ -26,6 +26,7 @@ class PhaseFit:
         stack_options: those of the whole stack.
         feed: the training images.
         held_out: the validation images, if there are any.
+        steps: training steps that Keras takes in one go.
         callbacks: the users' callbacks.
         guard: stops when numbers are no longer finite.
         best: early stopping, if it is asked for.
@@ -41,6 +42,7 @@ class PhaseFit:
     stack_options: dict[str, Any]
     feed: EpochFeed
     held_out: EpochFeed | None
+    steps: int
     callbacks: Sequence[Any]
     guard: LastGoodEpoch
     best: BestEpoch | None
@@ -50,7 +52,7 @@ class PhaseFit:
 
     def run(self, first: int, last: int) -> float:
         """Fits the epochs from first (counted from 0) up to last; gives the seconds that it took."""
-        self.model.compile(optimizer=self.optimizer, **self.options)
+        self.model.compile(optimizer=self.optimizer, **{**self.options, "steps_per_execution": self.steps})
         self.stack_model.compile(optimizer=self.optimizer, **self.stack_options)
         # Callbacks that watch a metric look into their model for whether it should rise or fall. Set past Keras'
         # tracking, which would count the metrics twice.

@@ -12,6 +12,7 @@ import numpy as np
 
 from thawline.data.labels import Targets
 from thawline.data.sources.source import ImageSource
+from thawline.training.kept import RamFeatures
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,22 @@ class Strategy(Protocol):
     model: Any
     """The Keras model that is fitted; it shares the stack's weights."""
 
+    gives_features: bool
+    """Whether features are fed, not images; then those of validation images are worth keeping in memory."""
+
+    is_ready: bool
+    """Whether features are there before training begins, so that a batch takes no more than reading it; then those of
+    training images are worth keeping in memory, too."""
+
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
         """Does what has to be done once before training on a source; says what that was, in plain numbers."""
 
-    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
+    def feeds(
+        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+    ) -> Iterator[Feed]:
         """The batches of one epoch; every image once, the last batch as short as it is.
+
+        Features that `kept` holds already are taken from there, others are added to it.
 
         With the source's on_error="skip" bad images are left out of their batches, and a batch of bad images only is
         passed over.

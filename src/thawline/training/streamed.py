@@ -10,15 +10,25 @@ import numpy as np
 from thawline.data.batches import Batch, iterate
 from thawline.data.sources.source import ImageSource
 from thawline.features.prefix import Prefix
+from thawline.training.kept import RamFeatures
+from thawline.training.rows import present, row_feeds
 from thawline.training.strategy import Feed, unwrap
 
 
 class Streamed:
     """Feeds features that are computed while the batch before is trained on.
 
+    Of training images nothing is kept, whatever room there is: each epoch decodes them, so that a view is always of the
+    file as it is then, and a file that goes bad is noticed in the epoch in which it does. Where views should come
+    again, `precomputed` is the strategy. Validation images are the same in every epoch; their features are kept in
+    memory where they fit.
+
     Args:
         prefix: the frozen part.
     """
+
+    gives_features = True
+    is_ready = False
 
     def __init__(self, prefix: Prefix) -> None:
         self.model = prefix.cut.suffix
@@ -29,8 +39,20 @@ class Streamed:
         self._prefix.choose(source)
         return {}
 
-    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
-        """The features of one epoch."""
+    def feeds(
+        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+    ) -> Iterator[Feed]:
+        """The features of one epoch; from memory when all of them are kept there.
+
+        As with stored features, a file that goes away after its features were kept is not missed.
+        """
+        if kept is not None and not len(kept.lacking(present(source, np.arange(len(source))), view)):
+
+            def read(indices: np.ndarray) -> list[np.ndarray]:
+                return kept.rows(indices, view)
+
+            yield from row_feeds(source, read, self._prefix.cut.row_bytes, epoch=epoch, view=view, shuffle=shuffle)
+            return
         waiting: deque[Batch] = deque()
 
         def images() -> Generator[np.ndarray, None, None]:
@@ -39,6 +61,8 @@ class Streamed:
                 yield batch.images
 
         with closing(images()) as batches, closing(self._prefix.answers(batches)) as answers:
-            for tensors in answers:
+            for rows in answers:
                 batch = waiting.popleft()
-                yield Feed(unwrap(tensors), batch.targets, batch.indices)
+                if kept is not None:
+                    kept.keep(batch.indices, view, rows)
+                yield Feed(unwrap(rows), batch.targets, batch.indices)
