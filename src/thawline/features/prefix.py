@@ -64,6 +64,19 @@ class Prefix:
             )
         return self.choice
 
+    def introduce(self, source: ImageSource) -> list[str]:
+        """Who runs it and why, when that is news: chosen now, and not just what was asked for."""
+        is_news = self.choice is None and self._wanted != ("keras", "float32")
+        choice = self.choose(source)
+        return [f"engine: {choice}"] if is_news else []
+
+    def label(self, source: ImageSource) -> str:
+        """Where the features of a source come from, for people."""
+        choice = self.choose(source)
+        height, width = source.pictures.shape[:2]
+        augmented = "" if source.augmentation is None else ", augmented"
+        return f"{self.cut.name}, images of {height}x{width}{augmented}, {choice.engine} in {choice.precision}"
+
     def describe_features(self, source: ImageSource) -> dict[str, Any]:
         """Everything that the features of a source depend on besides the image and the view."""
         choice = self.choose(source)

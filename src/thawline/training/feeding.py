@@ -32,7 +32,7 @@ def make_strategy(name: str, cut: Cut, batch_size: int, features: FeatureOptions
     prefix = features.prefix(cut)
     if name == "streamed":
         return Streamed(prefix)
-    return Precomputed(prefix, features.opened_cache, batch_size=batch_size)
+    return Precomputed(prefix, features.opened_cache, features.storage, batch_size=batch_size)
 
 
 def make_feeds(

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.prefix import Prefix
 from thawline.training.kept import RamFeatures
 from thawline.training.rows import present, row_feeds
-from thawline.training.strategy import Feed, unwrap
+from thawline.training.strategy import Feed, Preparation, unwrap
 
 
 class Streamed:
@@ -34,10 +33,9 @@ class Streamed:
         self.model = prefix.cut.suffix
         self._prefix = prefix
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Chooses the engine."""
-        self._prefix.choose(source)
-        return {}
+        return Preparation(self._prefix.introduce(source))
 
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
