@@ -9,6 +9,8 @@ from PIL import Image
 
 from old_files import age
 from thawline.data.sources import pictures as pictures_module
+from thawline.errors import EngineError
+from thawline.features.engines.make import ENGINES
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,6 +27,16 @@ def own_cache(monkeypatch, tmp_path_factory):
     path = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("THAWLINE_CACHE", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def keras_engine_only(monkeypatch):
+    """Whatever is installed, engine="auto" is Keras': most tests are about equal bits. Those of engines override it."""
+
+    def not_installed(prefix, precision):
+        raise EngineError("The engine 'openvino' is not installed.")
+
+    monkeypatch.setitem(ENGINES, "openvino", not_installed)
 
 
 @pytest.fixture

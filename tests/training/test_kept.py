@@ -10,7 +10,7 @@ import thawline as tl
 from thawline.backend import keras
 from thawline.data.batches import epoch_order
 from thawline.errors import DataError
-from thawline.features.engines import KerasEngine
+from thawline.features.engines.keras_engine import KerasEngine
 from thawline.features.feature_set import FeatureSet
 from thawline.training import kept, rows
 from thawline.training.kept import RamBudget, RamFeatures

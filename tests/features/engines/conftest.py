@@ -42,3 +42,8 @@ def pictures():
 def has_bfloat16():
     """Whether this processor computes in bfloat16."""
     return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.fixture(autouse=True)
+def keras_engine_only():
+    """Here every engine is what it is."""
