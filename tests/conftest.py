@@ -7,6 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from old_files import age
+from thawline.data.sources import pictures as pictures_module
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_user_cache(tmp_path_factory):
+    """What several tests share is made before any test has a cache; it does not touch the user's either."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("THAWLINE_CACHE", str(tmp_path_factory.mktemp("shared cache")))
+        yield
+
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path_factory):
@@ -46,3 +57,20 @@ def image_folder(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def old_images(image_folder):
+    """Six images that were made long ago."""
+    found = sorted(image_folder(2, count=3).rglob("*.png"))
+    age(found)
+    return found
+
+
+@pytest.fixture
+def files_read(monkeypatch):
+    """The files that were read for their digests or pixels."""
+    files = []
+    original = pictures_module._read
+    monkeypatch.setattr(pictures_module, "_read", lambda path: (files.append(path), original(path))[1])
+    return files

@@ -1,7 +1,6 @@
 """Stack: stages in series as users hold them, with one method for each thing to do."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
 from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
+from thawline.progress import say
 from thawline.stack.series import StageSeries, load_series
 from thawline.stack.stage import Stage
 from thawline.training.answer import evaluate, predict
@@ -162,7 +162,7 @@ class Stack(StageSeries):
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
-            announce=_announce,
+            announce=say,
             max_disk=max_disk,
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
@@ -212,7 +212,7 @@ class Stack(StageSeries):
               precomputed and streamed   bit-equal
         """
         compiled, images = self._need_compiled("verify"), self._source(train, "verify")
-        announce = _announce if verbose != 0 else None
+        announce = say if verbose != 0 else None
         features = FeatureOptions(cache, engine, precision)
         return verify(
             self, compiled, images, phase=phase or Phase(None, 1), steps=steps, features=features, announce=announce
@@ -281,10 +281,6 @@ class Stack(StageSeries):
         if self._compiled is None:
             raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
         return self._compiled
-
-
-def _announce(message: str) -> None:
-    sys.stderr.write(message + "\n")
 
 
 def load(path: str | os.PathLike[str]) -> Stack:

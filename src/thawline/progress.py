@@ -4,6 +4,7 @@ On a terminal a live bar; elsewhere one plain line per finished piece of work. A
 results on stdout can be piped.
 """
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,11 @@ class _Lines:
 
     def _say(self, text: str) -> None:
         self._console.print(f"{self._description}: {text}", highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line about the work, on stderr."""
+    sys.stderr.write(text + "\n")
 
 
 def format_seconds(seconds: float) -> str:

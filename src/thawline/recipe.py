@@ -28,6 +28,7 @@ from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
 from thawline.errors import RecipeError, ThawlineError
 from thawline.facade import Stack
+from thawline.features.options import EngineName, Precision, StorageName
 from thawline.stack import backbones
 from thawline.stack.stage import Stage
 from thawline.training.phase import Phase
@@ -135,6 +136,14 @@ class PhaseRecipe(_Strict):
         return self
 
 
+class FeaturesRecipe(_Strict):
+    """How features are computed and kept; the words of `Stack.fit`."""
+
+    engine: EngineName = "auto"
+    precision: Precision = "float32"
+    storage: StorageName = "float32"
+
+
 class RunRecipe(_Strict):
     """Where the run folder lies, and how it is called."""
 
@@ -159,6 +168,7 @@ class Recipe(_Strict):
     augment: dict[str, Any] = Field(default_factory=dict)
     stack: list[StageRecipe]
     compile: CompileRecipe = CompileRecipe()
+    features: FeaturesRecipe = FeaturesRecipe()
     phases: list[PhaseRecipe]
     run: RunRecipe = RunRecipe()
 

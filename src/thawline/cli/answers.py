@@ -20,7 +20,8 @@ def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> No
         _, images = recipe.open_images()
     else:
         images = recipe.open_folder(str(data), classes=stack.class_names)
-    figures = stack.evaluate(images, return_dict=True, verbose=0 if quiet else "auto")
+    features = recipe.features.model_dump()
+    figures = stack.evaluate(images, return_dict=True, verbose=0 if quiet else "auto", **features)
     if as_json:
         print_json({"run": str(run.path), "images": len(images), **figures})
     else:

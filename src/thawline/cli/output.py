@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from thawline import progress
+
 
 def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON document on stdout."""
@@ -32,6 +34,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
 
 
 def say(text: str, *, quiet: bool) -> None:
-    """A line about the work, on stderr."""
+    """A line about the work, on stderr, unless nothing should be said."""
     if not quiet:
-        sys.stderr.write(text + "\n")
+        progress.say(text)

@@ -93,13 +93,14 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
         train_images,
         validation_data=validation,
         phases=recipe.build_phases(len(train_images.class_names)),
+        **recipe.features.model_dump(),
         verbose=0 if quiet else "auto",
         checkpoint=run.checkpoints,
     )
     record = history.record
     extract_s = sum(done["seconds"] for done in record.extractions)
     clock.split(("extracting features", extract_s), ("training", record.train_s), rest="preparing")
-    answers = stack.predict(validation, strategy="auto", verbose=0)
+    answers = stack.predict(validation, strategy="auto", verbose=0, **recipe.features.model_dump())
     # An image that went bad on the way has no answer to be measured.
     answered = [index for index in range(len(validation)) if not validation.is_left_out(index)]
     validation, answers = validation.select(answered), answers[answered]

@@ -1,17 +1,36 @@
-"""Run the prefix for what the cache lacks; nothing else."""
+"""Run the prefix for what the cache lacks; nothing else.
 
+Decoding and augmentation run in threads ahead of the engine, which reads ahead itself; finished batches are stored
+while later ones are computed.
+"""
+
+import os
+import threading
 import time
-from collections.abc import Sequence
+import warnings
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from thawline.data.batches import in_batches, read_ahead
 from thawline.data.sources.source import ImageSource
-from thawline.features.engines import ENGINE_BATCH, Engine
+from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.feature_set import FeatureSet
 from thawline.features.fingerprint import row_key
-from thawline.progress import progress
+from thawline.progress import format_seconds, progress, say
+
+# An image's index and a view of it.
+Wanted = tuple[int, int]
+
+# Rows that are looked up in the cache at a time.
+_LOOKED_UP = 10_000
+
+_healing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -22,11 +41,26 @@ class Extraction:
         total: views of images that were asked for.
         extracted: how many of them had to be computed, and were.
         seconds: how long that took.
+        busy: how much of the processor's cores this process kept busy meanwhile, from 0 to 1.
+        kept_in_float32: rows that were to be kept in float16, but have values too large for it.
     """
 
     total: int
     extracted: int
     seconds: float
+    busy: float
+    kept_in_float32: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.extracted:,} of {self.total:,} extracted"
+        if self.extracted:
+            text += (
+                f" in {format_seconds(self.seconds)}: {self.extracted / self.seconds:,.0f} images/s, "
+                f"the processor {self.busy:.0%} busy"
+            )
+        if self.kept_in_float32:
+            text += f"; {self.kept_in_float32:,} kept in float32, because values are too large for float16"
+        return text
 
 
 def extract(
@@ -40,9 +74,9 @@ def extract(
 ) -> Extraction:
     """Computes and stores the features that the cache lacks, batch by batch.
 
-    Decoding and augmentation run in threads ahead of the engine. Interrupted at any time, what is stored stays, and
-    the next call goes on from there. An image that is bad is an error, or with on_error="skip" left out: nothing is
-    stored for it.
+    Interrupted at any time, what is stored stays, and the next call goes on from there. Where another process computes
+    features of the same set, it is waited for, and what it stored is not computed again. An image that is bad is an
+    error, or with on_error="skip" left out: nothing is stored for it.
 
     Args:
         source: the images.
@@ -54,33 +88,92 @@ def extract(
         CacheFullError: no room is left.
         UnreadableImageError, ImageChangedError: an image is bad, and the source's on_error is "raise".
     """
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     digests = source.content_digests(show_progress=show_progress)
-    wanted = [(index, view) for index in range(len(source)) for view in range(views)]
-    keys = [row_key(digests[index], view) for index, view in wanted]
 
-    def load(positions: Sequence[int]) -> list[tuple[list[bytes], np.ndarray]]:
-        made = [(keys[position], source.attempt(source.picture, *wanted[position])) for position in positions]
-        found = [(key, picture[0]) for key, picture in made if picture is not None]
-        return [([key for key, _ in found], source.standardized([pixels for _, pixels in found]))] if found else []
+    def lacking() -> list[Wanted]:
+        # Two equal files have the same features.
+        firsts = {digests[index]: index for index in reversed(range(len(source))) if not source.is_left_out(index)}
+        wanted = [(index, view) for index in reversed(firsts.values()) for view in range(views)]
+        return [
+            part[position]
+            for part in in_batches(wanted, _LOOKED_UP)
+            for position in features.missing([row_key(digests[index], view) for index, view in part])
+        ]
 
-    extracted = 0
-    while True:
-        missing = [at for at in features.missing(keys) if not source.is_left_out(wanted[at][0])]
-        lacking = _first_of_each(keys, missing)
-        stored = 0
-        with progress(description, len(lacking), show=show_progress) as advance:
-            for loaded in read_ahead(in_batches(lacking, ENGINE_BATCH), load):
-                for chunk_keys, images in loaded:
-                    features.write(chunk_keys, engine.run(images))
-                    stored += len(images)
-                    advance(len(images))
-        extracted += stored
-        # Of an image that went bad, an equal file may be left to take its place.
-        if stored == len(lacking):
-            return Extraction(len(wanted), extracted, time.perf_counter() - started)
+    extracted = kept_in_float32 = 0
+    todo = lacking()
+    while todo:
+        with features.sole_writer(lambda: bool(lacking()), lambda: _say_waiting(show_progress)) as is_ours:
+            if not is_ours:
+                break
+            # While this process waited, another may have stored them.
+            todo = lacking()
+            with progress(description, len(todo), show=show_progress) as advance:
+                for keys, tensors in _compute(source, todo, digests, engine):
+                    kept_in_float32 += features.write(keys, tensors)
+                    extracted += len(keys)
+                    advance(len(keys))
+            # Of an image that went bad, an equal file may be left to take its place.
+            todo = lacking()
+    seconds = time.perf_counter() - started
+    busy = (time.process_time() - worked) / (seconds * _count_cores())
+    return Extraction(len(source) * views, extracted, seconds, min(busy, 1.0), kept_in_float32)
 
 
-def _first_of_each(keys: list[bytes], positions: list[int]) -> list[int]:
-    """Positions without those whose key came before: two equal files have the same features."""
-    return list({keys[position]: position for position in reversed(positions)}.values())[::-1]
+def heal(source: ImageSource, wanted: Sequence[Wanted], engine: Engine, features: FeatureSet) -> None:
+    """Computes features anew whose rows are damaged or went away, stores them, and warns.
+
+    Args:
+        source: the images.
+        wanted: which views of which images.
+        engine: who runs the prefix.
+        features: where the features are kept.
+    """
+    # Readers come from several threads.
+    with _healing:
+        for keys, tensors in _compute(source, wanted, source.content_digests(show_progress=False), engine):
+            features.write(keys, tensors)
+    warnings.warn(
+        f"{len(wanted)} rows of features in {features.path} were damaged or missing, and were computed anew.",
+        stacklevel=2,
+    )
+
+
+def _compute(
+    source: ImageSource, wanted: Sequence[Wanted], digests: Sequence[bytes], engine: Engine
+) -> Generator[tuple[list[bytes], list[np.ndarray]], None, None]:
+    """Keys and features, batch after batch; bad images are an error or left out, as the source says."""
+
+    def load(part: Sequence[Wanted]) -> tuple[list[bytes], np.ndarray] | None:
+        keys, pictures = [], []
+        # The views of an image lie next to one another: it is decoded once for all of them.
+        for index, group in groupby(part, key=itemgetter(0)):
+            wanted_views = [view for _, view in group]
+            made = source.attempt(source.views, index, wanted_views)
+            if made is not None:
+                keys += [row_key(digests[index], view) for view in wanted_views]
+                pictures += made
+        return (keys, source.standardized(pictures)) if pictures else None
+
+    waiting: deque[list[bytes]] = deque()
+
+    def batches() -> Generator[np.ndarray, None, None]:
+        with closing(read_ahead(in_batches(wanted, ENGINE_BATCH), load)) as loaded:
+            for each in loaded:
+                if each is not None:
+                    waiting.append(each[0])
+                    yield each[1]
+
+    with closing(batches()) as images, closing(engine.answers(images)) as answers:
+        for tensors in answers:
+            yield waiting.popleft(), tensors
+
+
+def _say_waiting(is_shown: bool) -> None:
+    if is_shown:
+        say("another process computes these features; waiting for it")
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,38 +1,108 @@
 """The frozen part as something that gives features: a graph, and the engine that runs it."""
 
+import os
+import platform
+import threading
+from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from thawline.data.batches import iterate
 from thawline.data.sources.source import ImageSource
-from thawline.features.engines import Engine, make_engine
-from thawline.features.fingerprint import describe_features, describe_prefix
+from thawline.features.engines.choice import EngineChoice, choose_engine
+from thawline.features.engines.engine import ENGINE_BATCH, Engine
+from thawline.features.engines.make import describe_engine, make_engine
+from thawline.features.fingerprint import describe_features, describe_prefix, numeric_profile
+from thawline.features.identity import digest_description
 from thawline.stack.cut import Cut
 
 
 class Prefix:
-    """What lies below a cut, with who runs it.
+    """What lies below a cut, with who runs it; an engine itself.
 
     The engine is chosen when the first images are there to try it on, and built when something has to be computed:
-    where all features are stored, nothing is.
+    where the choice is remembered and all features are stored, nothing is.
 
     Args:
         cut: the thaw line, or a candidate below it.
         engine: who runs it, as `Stack.fit` takes it.
         precision: in which numbers.
+        memory: the folder in which choices of engines are kept; None to try them each time.
     """
 
-    def __init__(self, cut: Cut, engine: str = "auto", precision: str = "float32") -> None:
+    def __init__(self, cut: Cut, engine: str = "auto", precision: str = "float32", memory: Path | None = None) -> None:
         self.cut = cut
+        self.choice: EngineChoice | None = None
         self._wanted = engine, precision
+        self._memory = memory
         self._description = describe_prefix(cut)
         self._engine: Engine | None = None
+        # Epochs and repairs ask from several threads.
+        self._building = threading.Lock()
 
-    def describe(self, source: ImageSource) -> dict[str, Any]:
+    def choose(self, source: ImageSource) -> EngineChoice:
+        """Who runs it, tried on these images unless that is known already.
+
+        Raises:
+            EngineError: the engine that is wanted cannot be used.
+        """
+        if self.choice is None:
+            engine, precision = self._wanted
+            kind = digest_description(
+                {
+                    "prefix": self._description,
+                    "decoding": source.pictures.identity(),
+                    "profile": numeric_profile(),
+                    # Machines may share the folder.
+                    "machine": [platform.node(), os.cpu_count()],
+                }
+            )
+            self.choice, self._engine = choose_engine(
+                engine, self.cut.prefix, precision, lambda: _some_images(source), self._memory, kind
+            )
+        return self.choice
+
+    def introduce(self, source: ImageSource) -> list[str]:
+        """Who runs it and why, when that is news: chosen now, and not just what was asked for."""
+        is_news = self.choice is None and self._wanted != ("keras", "float32")
+        choice = self.choose(source)
+        return [f"engine: {choice}"] if is_news else []
+
+    def label(self, source: ImageSource) -> str:
+        """Where the features of a source come from, for people."""
+        choice = self.choose(source)
+        height, width = source.pictures.shape[:2]
+        augmented = "" if source.augmentation is None else ", augmented"
+        return f"{self.cut.name}, images of {height}x{width}{augmented}, {choice.engine} in {choice.precision}"
+
+    def describe_features(self, source: ImageSource) -> dict[str, Any]:
         """Everything that the features of a source depend on besides the image and the view."""
-        return describe_features(self._description, source, self.engine.describe())
+        choice = self.choose(source)
+        return describe_features(self._description, source, describe_engine(choice.engine, choice.precision))
 
-    @property
-    def engine(self) -> Engine:
-        """Who runs it."""
-        if self._engine is None:
-            self._engine = make_engine("keras", self.cut.prefix)
-        return self._engine
+    def describe(self) -> dict[str, Any]:
+        """What answers depend on besides graph and weights, as the engine says."""
+        return self._built().describe()
+
+    def run(self, images: np.ndarray) -> list[np.ndarray]:
+        """Features of images, one array per crossing tensor; see `Engine`."""
+        return self._built().run(images)
+
+    def answers(self, batches: Iterable[np.ndarray]) -> Generator[list[np.ndarray], None, None]:
+        """What `run` gives for each batch, in order, computed ahead; see `Engine`."""
+        return self._built().answers(batches)
+
+    def _built(self) -> Engine:
+        with self._building:
+            if self._engine is None:
+                assert self.choice is not None
+                self._engine = make_engine(self.choice.engine, self.cut.prefix, self.choice.precision)
+            return self._engine
+
+
+def _some_images(source: ImageSource) -> np.ndarray:
+    """A batch of images, spread over the source, as the prefix takes them."""
+    spread = np.unique(np.linspace(0, len(source) - 1, ENGINE_BATCH).astype(int))
+    return next(iterate(source.select(spread), view=0, shuffle=False)).images

@@ -14,7 +14,6 @@ from thawline.data.batches import view_of_epoch
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.options import FeatureOptions
-from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.training.joint import Joint, JointModel
 from thawline.training.kept import RamBudget, RamFeatures
@@ -30,10 +29,10 @@ def make_strategy(name: str, cut: Cut, batch_size: int, features: FeatureOptions
     """The strategy of this name."""
     if name == "joint":
         return Joint(JointModel(cut, batch_size))
-    prefix = Prefix(cut, features.engine, features.precision)
+    prefix = features.prefix(cut)
     if name == "streamed":
         return Streamed(prefix)
-    return Precomputed(prefix, features.opened_cache, batch_size=batch_size)
+    return Precomputed(prefix, features.opened_cache, features.storage, batch_size=batch_size)
 
 
 def make_feeds(

@@ -316,9 +316,10 @@ class _Run:
 
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
-        if done:
-            self._history.record.extractions.append({"images": description, **done})
-            self._say(f"{done['extracted']:,} of {done['total']:,} extracted ({description})")
+        for line in done.lines:
+            self._say(line)
+        if done.extraction is not None:
+            self._history.record.extractions.append({"images": description, **done.extraction})
 
     def _close(self, optimizer: Any) -> None:
         """Leaves the stack as `compile` made it, with the optimizer that goes on."""

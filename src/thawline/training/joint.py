@@ -8,7 +8,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 from thawline.stack.held import HeldModel
 from thawline.training.kept import RamFeatures
-from thawline.training.strategy import Feed
+from thawline.training.strategy import Feed, Preparation
 
 
 class Joint:
@@ -24,9 +24,9 @@ class Joint:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Nothing has to be done before training."""
-        return {}
+        return Preparation()
 
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None

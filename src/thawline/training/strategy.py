@@ -4,7 +4,7 @@ A strategy has a Keras model to fit and gives that model's inputs for every batc
 which order and view, is the same for all of them, so that all of them train the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,19 @@ class Feed:
     indices: np.ndarray
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What was done before training.
+
+    Attributes:
+        lines: what there is to say about it.
+        extraction: what was computed, where something could be: total, extracted, seconds, busy.
+    """
+
+    lines: Sequence[str] = ()
+    extraction: dict[str, Any] | None = None
+
+
 class Strategy(Protocol):
     """What every strategy can do."""
 
@@ -43,8 +56,8 @@ class Strategy(Protocol):
     """Whether features are there before training begins, so that a batch takes no more than reading it; then those of
     training images are worth keeping in memory, too."""
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
-        """Does what has to be done once before training on a source; says what that was, in plain numbers."""
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
+        """Does what has to be done once before training on a source."""
 
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None

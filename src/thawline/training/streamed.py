@@ -1,16 +1,17 @@
 """streamed: an engine runs the prefix for each batch; its features are used and forgotten."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import numpy as np
 
-from thawline.data.batches import iterate
+from thawline.data.batches import Batch, iterate
 from thawline.data.sources.source import ImageSource
 from thawline.features.prefix import Prefix
 from thawline.training.kept import RamFeatures
 from thawline.training.rows import present, row_feeds
-from thawline.training.strategy import Feed, unwrap
+from thawline.training.strategy import Feed, Preparation, unwrap
 
 
 class Streamed:
@@ -32,9 +33,9 @@ class Streamed:
         self.model = prefix.cut.suffix
         self._prefix = prefix
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
-        """Nothing has to be done before training."""
-        return {}
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
+        """Chooses the engine."""
+        return Preparation(self._prefix.introduce(source))
 
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
@@ -50,8 +51,16 @@ class Streamed:
 
             yield from row_feeds(source, read, self._prefix.cut.row_bytes, epoch=epoch, view=view, shuffle=shuffle)
             return
-        for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
-            rows = self._prefix.engine.run(batch.images)
-            if kept is not None:
-                kept.keep(batch.indices, view, rows)
-            yield Feed(unwrap(rows), batch.targets, batch.indices)
+        waiting: deque[Batch] = deque()
+
+        def images() -> Generator[np.ndarray, None, None]:
+            for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
+                waiting.append(batch)
+                yield batch.images
+
+        with closing(images()) as batches, closing(self._prefix.answers(batches)) as answers:
+            for rows in answers:
+                batch = waiting.popleft()
+                if kept is not None:
+                    kept.keep(batch.indices, view, rows)
+                yield Feed(unwrap(rows), batch.targets, batch.indices)
