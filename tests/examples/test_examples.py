@@ -103,6 +103,14 @@ def test_the_benchmark_of_wide_features_writes_its_figures(monkeypatch, capsys, 
     assert {"peak_rss_gb", "seconds"} <= content.keys()
 
 
+def test_the_benchmark_of_reading_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(monkeypatch, "benchmarks/reading.py", "--rows", 100, "--epochs", 2, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert {"dense_rows_per_s", "streamed_rows_per_s", "streamed_share"} <= content.keys()
+    assert content["streamed_share"] * content["dense_rows_per_s"] == pytest.approx(content["streamed_rows_per_s"])
+
+
 def test_thawing_in_phases_gives_the_same_by_joint(monkeypatch, capsys):
     run_script(monkeypatch, "examples/thaw_in_phases.py", "--limit", 15, "--side", 64, "--epochs", 1, 1, 1)
     out = capsys.readouterr().out

@@ -10,8 +10,8 @@ import thawline as tl
 from thawline.backend import keras
 from thawline.data.batches import epoch_order
 from thawline.errors import DataError
-from thawline.features.engines.keras_engine import KerasEngine
 from thawline.features.feature_set import FeatureSet
+from thawline.features.prefix import Prefix
 from thawline.training import kept, rows
 from thawline.training.kept import RamBudget, RamFeatures
 from thawline.training.rows import row_feeds
@@ -32,14 +32,15 @@ def reads(monkeypatch):
 
 @pytest.fixture
 def runs(monkeypatch):
-    """Notes how many images each run of the engine has."""
-    counts, run = [], KerasEngine.run
+    """Notes how many images there are in each batch that features are streamed of."""
+    counts, answers = [], Prefix.answers
 
-    def noting(self, images):
-        counts.append(len(images))
-        return run(self, images)
+    def noting(self, batches):
+        for rows_ in answers(self, batches):
+            counts.append(len(rows_[0]))
+            yield rows_
 
-    monkeypatch.setattr(KerasEngine, "run", noting)
+    monkeypatch.setattr(Prefix, "answers", noting)
     return counts
 
 

@@ -217,3 +217,23 @@ def test_heavy_steps_are_taken_one_by_one(make_stack):
     cut = make_stack().cut()
     assert choose_steps(cut, 32, []) == 16
     assert choose_steps(cut, 10**6, []) == 1
+
+
+def test_keras_traces_a_step_once_for_training_and_once_for_measuring(small_images, cache):
+    """Short last batches and metrics included: each trace takes a part of a second, in every phase."""
+    traced = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, rows, training=False):
+            traced.append(training)
+            return rows
+
+    base = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3), keras.layers.Flatten()])
+    head = keras.Sequential([Counting(), keras.layers.Dense(2, "softmax")])
+    stack = tl.Stack([tl.Stage(base, "base", trainable=False, value_range=(0, 1)), tl.Stage(head, "head")])
+    stack.compile("adam", "categorical_crossentropy", metrics=["accuracy"], weighted_metrics=[keras.metrics.AUC()])
+    source = small_images.source()
+    stack.fit(source, validation_data=source, epochs=1, cache=cache, verbose=0)
+    traced.clear()
+    stack.fit(source, validation_data=source, epochs=2, cache=cache, verbose=0)
+    assert [training for training in traced if training is not None] in ([True, False], [False, True, False])

@@ -11,7 +11,7 @@ import numpy as np
 from thawline.data.memory import free_memory_bytes
 
 # Of the memory that is free when a phase begins, its features may take a quarter; pixels may take as much.
-_RAM_SHARE = 4
+RAM_SHARE = 0.25
 
 
 class RamFeatures:
@@ -78,7 +78,7 @@ class RamBudget:
     """
 
     def __init__(self, max_bytes: int | None = None) -> None:
-        self._left = free_memory_bytes() // _RAM_SHARE if max_bytes is None else max_bytes
+        self._left = int(RAM_SHARE * free_memory_bytes()) if max_bytes is None else max_bytes
 
     def reserve(self, images: int, views: int, row_bytes: int) -> RamFeatures | None:
         """Room for all views of all images, or None where there is not enough for all of them.

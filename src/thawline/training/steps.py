@@ -8,7 +8,7 @@ from thawline.stack.cut import Cut
 from thawline.training.planner import MULTIPLY_ADDS_PER_BYTE
 
 # Around each execution Keras and Python work for 1 to 2 ms. A head of two dense layers on 1280 features learns from a
-# batch of 32 in that time: with 16 steps at once it trained 2 to 2.4 times as fast, with 32 no faster.
+# batch of 32 in that time: with 16 steps at once it trains about twice as fast, with 32 no faster than with 16.
 _STEPS_TOGETHER = 16
 
 # Beyond so many multiply-adds per step, 20 ms on two cores, nothing is gained any more, and a progress bar or Ctrl-C
