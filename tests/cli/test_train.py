@@ -182,7 +182,7 @@ def test_ctrl_c_during_extraction_loses_nothing_and_the_same_command_goes_on(pro
         if calls:
             raise KeyboardInterrupt
         calls.append(len(keys))
-        write(self, keys, tensors)
+        return write(self, keys, tensors)
 
     with monkeypatch.context() as patch:
         patch.setattr(FeatureSet, "write", interrupted)

@@ -208,7 +208,8 @@ def test_epoch_e_shows_view_e_mod_k(strategy, small_images, make_stack, monkeypa
     noting = lambda self, *at: (shown.append(at), picture(self, *at))[1]  # noqa: E731
     monkeypatch.setattr(tl.ImageFolder, "picture", noting)
     source = small_images.source().augment(horizontal_flip=True)
-    make_stack().fit(source, epochs=5, views=2, strategy=strategy, verbose=0)
+    # An engine that is to be chosen would look at some beforehand.
+    make_stack().fit(source, epochs=5, views=2, strategy=strategy, engine="keras", verbose=0)
     # Threads may change places, but not over the bounds of an epoch of 40 images.
     for epoch in range(5):
         assert sorted(shown[epoch * 40 : epoch * 40 + 40]) == [(index, epoch % 2) for index in range(40)]
@@ -333,8 +334,9 @@ def test_features_before_an_unreadable_image_are_kept(own_images, make_stack, ca
     source = own_images.source()
     whole = source.paths[36].read_bytes()
     source.paths[36].write_bytes(b"not an image")
+    # An engine that is to be chosen would meet the image before anything is extracted.
     with pytest.raises(UnreadableImageError):
-        make_stack().fit(source, cache=cache, verbose=0)
+        make_stack().fit(source, cache=cache, engine="keras", verbose=0)
     source.paths[36].write_bytes(whole)
     # 32 are an engine's batch.
     assert extracted(make_stack().fit(own_images.source(), cache=cache, verbose=0)) == [(40, 8)]
