@@ -29,8 +29,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)
-    # Off a terminal nothing is wrapped: a script wants its lines whole.
-    console.print(table, width=None if console.is_terminal else 200)
+    if not console.is_terminal:
+        # Nothing is wrapped: a script wants its lines whole.
+        console.width = 200
+    console.print(table)
 
 
 def say(text: str, *, quiet: bool) -> None:
