@@ -116,7 +116,7 @@ def test_five_classes_with_a_single_sigmoid_are_told_so():
     (finding,) = judge_head(replace(sigmoid, labels="one-hot", wanted=ONE_HOT, class_count=5))
     assert finding.code == "head-width"
     assert str(finding) == (
-        "error    head-width: Stage 'head' gives 1 values per image, but the images have 5 classes and want 5. Build "
+        "error    head-width: Stage 'head' gives 1 value per image, but the images have 5 classes and want 5. Build "
         "the last layer with 5 units and softmax: a single answer tells two classes apart."
     )
 

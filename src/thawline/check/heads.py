@@ -213,15 +213,19 @@ def _wrong_width(head: Head) -> Finding | None:
     if not width or not head.width or head.width == width:
         return None
     have = f"the images have {head.class_count} classes and want" if head.class_count else "the labels have"
-    fix = f"Build the last layer with {width} units"
+    fix = f"Build the last layer with {_counted(width, 'unit')}"
     if head.labels == "binary" and head.width == 2:
         fix += ", or read the images with label_mode='categorical'"
     elif head.class_count == 2 and head.width == 1:
         fix += ", or read the images with label_mode='binary'"
     elif head.class_count > 2 and head.width == 1:
         fix += " and softmax: a single answer tells two classes apart"
-    what = f"{head.who} gives {head.width} values per image, but {have} {width}."
+    what = f"{head.who} gives {_counted(head.width, 'value')} per image, but {have} {width}."
     return _finding("head-width", what, f"{fix}.", given=head.width, wanted=width)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _one_softmax(head: Head) -> Finding | None:
