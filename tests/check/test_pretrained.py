@@ -66,3 +66,19 @@ def test_a_bias_that_was_drawn_is_not_trained():
     layer = keras.layers.Dense(3, bias_initializer="random_normal")
     layer.build((None, 3))
     assert not is_trained([layer])
+
+
+def test_weights_inside_of_a_subclassed_model_are_looked_at_too():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = Own()
+    model(np.zeros((1, 3), np.float32))
+    assert not is_trained([model])
+    model.inner.bias.assign([0.0, 0.5])
+    assert is_trained([model])

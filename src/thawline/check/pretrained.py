@@ -138,20 +138,20 @@ def is_trained(layers: Iterable[Any]) -> bool:
         >>> is_trained([keras.layers.BatchNormalization(), keras.layers.Dense(3)])
         False
     """
-    for layer in {id(layer): layer for layer in layers}.values():
+    # Those inside of wrappers and of subclassed models, too, each once.
+    inside = {
+        id(part): part for layer in layers if isinstance(layer, keras.layers.Layer) for part in layer._flatten_layers()
+    }
+    for layer in inside.values():
         if isinstance(layer, keras.layers.BatchNormalization):
             if layer.built and (_has_moved(layer.moving_mean, 0.0) or _has_moved(layer.moving_variance, 1.0)):
                 return True
-        elif isinstance(layer, keras.layers.Layer):
-            biases = (weight for weight in layer.weights if weight.name == "bias")
-            # A bias may be drawn at random, but then not the same for all.
-            if any(_has_moved(bias, 0.0) for bias in biases) and _is_zero_at_first(layer):
-                return True
+        # A bias may be drawn at random at first.
+        elif isinstance(getattr(layer, "bias_initializer", None), keras.initializers.Zeros) and any(
+            _has_moved(weight, 0.0) for weight in layer.weights if weight.name == "bias"
+        ):
+            return True
     return False
-
-
-def _is_zero_at_first(layer: Any) -> bool:
-    return isinstance(getattr(layer, "bias_initializer", None), keras.initializers.Zeros)
 
 
 def _has_moved(weight: Any, first: float) -> bool:
