@@ -7,6 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from old_files import age
+from thawline.data.sources import pictures as pictures_module
+from thawline.errors import EngineError
+from thawline.features.engines.make import ENGINES
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_user_cache(tmp_path_factory):
+    """What several tests share is made before any test has a cache; it does not touch the user's either."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("THAWLINE_CACHE", str(tmp_path_factory.mktemp("shared cache")))
+        yield
+
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path_factory):
@@ -14,6 +27,16 @@ def own_cache(monkeypatch, tmp_path_factory):
     path = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("THAWLINE_CACHE", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def keras_engine_only(monkeypatch):
+    """Whatever is installed, engine="auto" is Keras': most tests are about equal bits. Those of engines override it."""
+
+    def not_installed(prefix, precision):
+        raise EngineError("The engine 'openvino' is not installed.")
+
+    monkeypatch.setitem(ENGINES, "openvino", not_installed)
 
 
 @pytest.fixture
@@ -46,3 +69,20 @@ def image_folder(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def old_images(image_folder):
+    """Six images that were made long ago."""
+    found = sorted(image_folder(2, count=3).rglob("*.png"))
+    age(found)
+    return found
+
+
+@pytest.fixture
+def files_read(monkeypatch):
+    """The files that were read for their digests or pixels."""
+    files = []
+    original = pictures_module._read
+    monkeypatch.setattr(pictures_module, "_read", lambda path: (files.append(path), original(path))[1])
+    return files

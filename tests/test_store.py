@@ -1,5 +1,6 @@
 """The store on the ground floor: what it holds is named in its errors. What it keeps is tested by its caches."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,3 +74,27 @@ def test_threads_go_on_reading_and_writing_while_memory_is_given_back(tmp_path, 
         rows = list(pool.map(lambda number: read_row(store, number % 20, size), range(400)))
         writing.result()
     assert rows == [bytes([number % 20]) * size for number in range(400)]
+
+
+def test_a_store_that_is_cleared_has_its_format_and_room_for_new_rows(tmp_path):
+    store = open_store(tmp_path, KIND)
+    write_rows(store, 16, 10_000)
+    assert store.row_count() == 16
+    size = (tmp_path / "data.mdb").stat().st_size
+    for _ in range(5):
+        store.clear()
+        assert store.row_count() == 0
+        write_rows(store, 16, 10_000)
+        assert read_row(store, 3, 10_000) == bytes([3]) * 10_000
+    # Not five times as much.
+    assert (tmp_path / "data.mdb").stat().st_size < 2 * size
+    del store
+    assert open_store(tmp_path, KIND).row_count() == 16
+
+
+def test_a_file_that_was_cut_off_is_an_error_and_not_the_end_of_the_process(tmp_path):
+    write_rows(open_store(tmp_path, KIND), 64, 1000)
+    # The first two pages, which are left, say where the others were.
+    os.truncate(tmp_path / "data.mdb", 8192)
+    with pytest.raises(CacheError, match=r"cannot be opened: .*Name another folder"):
+        open_store(tmp_path, KIND)

@@ -13,7 +13,9 @@
     ├── DivergedError            loss or weights stopped being finite numbers      (also ArithmeticError)
     ├── WeightsError             pretrained weights are missing or not the ones expected (also ValueError)
     ├── CacheError               the feature cache cannot be used                  (also RuntimeError)
-    │   └── CacheFullError       no room is left for features                      (also OSError)
+    │   ├── CacheFullError       no room is left for features                      (also OSError)
+    │   └── CacheDamagedError    what is kept cannot be read any more
+    ├── EngineError              an engine cannot run the frozen part, or not well enough (also RuntimeError)
     ├── RecipeError              a recipe is not valid                             (also ValueError)
     └── RunError                 a run folder is not what was expected             (also RuntimeError)
 
@@ -84,6 +86,14 @@ class CacheError(ThawlineError, RuntimeError):
 
 class CacheFullError(CacheError, OSError):
     """No room is left for features; what is stored stays."""
+
+
+class CacheDamagedError(CacheError):
+    """What is kept cannot be read any more."""
+
+
+class EngineError(ThawlineError, RuntimeError):
+    """An engine cannot run the frozen part here, or its answers are too far from Keras'."""
 
 
 class RecipeError(ThawlineError, ValueError):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,24 +59,33 @@ class Stack(StageSeries):
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 1,
+        steps_per_execution: int | Literal["auto"] = "auto",
         jit_compile: bool | str = "auto",
     ) -> None:
         """Says how to train; arguments as in `keras.Model.compile`.
 
         `jit_compile="auto"` means False here: XLA moves the last bits of features, and the strategies would no
-        longer give equal results.
+        longer give equal results. `steps_per_execution="auto"` takes several training steps at once where only the time
+        is another: with `precomputed` on light heads, unless a callback looks at batches or images may be left out.
+
+        Raises:
+            ArgumentError: steps_per_execution is neither a whole number from 1 up nor "auto".
         """
+        is_free_in_steps = steps_per_execution == "auto"
+        if not is_free_in_steps and not (isinstance(steps_per_execution, int) and steps_per_execution > 0):
+            raise ArgumentError(
+                f"steps_per_execution is a whole number from 1 up, or 'auto'; got {steps_per_execution!r}."
+            )
         options = {
             "loss": loss,
             "loss_weights": loss_weights,
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
             "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution,
+            "steps_per_execution": 1 if is_free_in_steps else steps_per_execution,
             "jit_compile": False if jit_compile == "auto" else jit_compile,
         }
-        self._compiled = Compiled(keras.optimizers.get(optimizer), options)
+        self._compiled = Compiled(keras.optimizers.get(optimizer), options, is_free_in_steps)
         self.model.compile(optimizer=self._compiled.optimizer, **options)
 
     def fit(
@@ -291,7 +300,9 @@ def load(path: str | os.PathLike[str]) -> Stack:
     if model.compiled:
         config = keras.saving.deserialize_keras_object(model.get_compile_config())
         optimizer = model.optimizer
-        stack.compile(**{**config, "optimizer": optimizer})
+        # Keras has no word for "auto".
+        steps = "auto" if config["steps_per_execution"] == 1 else config["steps_per_execution"]
+        stack.compile(**{**config, "optimizer": optimizer, "steps_per_execution": steps})
         if optimizer.built and stack._compiled is not None:
             stack._compiled.optimized = tuple(id(variable) for variable in stack.model.trainable_variables)
     return stack

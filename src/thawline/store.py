@@ -7,6 +7,8 @@ be deleted at any time.
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -17,9 +19,19 @@ from typing import Any
 import lmdb
 import platformdirs
 
-from thawline.errors import ArgumentError, CacheError, CacheFullError
+from thawline.errors import ArgumentError, CacheDamagedError, CacheError, CacheFullError
 
 _FORMAT_KEY = b"format"
+_DATA_NAME = "data.mdb"
+
+# What LMDB says of a file that is not as it left it.
+_DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.CursorFullError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+)
 
 # LMDB wants room for what it copies on write; below this much free disk nothing is begun.
 LEAST_ROOM = 1 << 20
@@ -27,6 +39,14 @@ LEAST_ROOM = 1 << 20
 # Pages that were read count as the process's memory until they are unmapped. After so many bytes they are: the system
 # keeps them as long as it has room, and takes them when somebody needs it.
 _MAPPED_BYTES = 1 << 30
+
+# A program that reads everything in the folder that it is given. Asking for a row reads all pages of it.
+_READ_ALL = """
+import sys, lmdb
+with lmdb.open(sys.argv[1], create=False) as environment, environment.begin(buffers=True) as transaction:
+    for row in transaction.cursor():
+        pass
+"""
 
 # A process may open an LMDB folder once only: caches on the same folder share what is open.
 _open_stores: "weakref.WeakValueDictionary[Path, Store]" = weakref.WeakValueDictionary()
@@ -39,13 +59,18 @@ class Kind:
 
     Attributes:
         name: what it is called, like "feature cache".
-        argument: the argument by which users name its folder.
+        argument: the argument by which users name its folder; empty when there is none.
         format: the version of what its rows mean; a store of another version is refused.
     """
 
     name: str
     argument: str
     format: int
+
+    @property
+    def ways(self) -> str:
+        """How users name its folder."""
+        return f"{self.argument}, THAWLINE_CACHE" if self.argument else "THAWLINE_CACHE"
 
 
 def open_store(path: Path, kind: Kind, *, max_bytes: int | None = None) -> "Store":
@@ -97,13 +122,15 @@ class Store:
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._environment = lmdb.open(str(path), map_size=self._map_bytes(), max_readers=512)
+            weakref.finalize(self, self._environment.close)
+            self._lengthen_when_cut_off()
+            version = self._stored_format()
         except (OSError, lmdb.Error) as error:
-            raise CacheError(
-                f"The {kind.name} {str(path)!r} cannot be opened: {error}. Name another folder ({kind.argument}, "
-                "THAWLINE_CACHE), or delete this one; it is a cache."
+            raise _kind_of(error)(
+                f"The {kind.name} {str(path)!r} cannot be opened: {error}. Name another folder ({kind.ways}), "
+                "or delete this one; it is a cache."
             ) from error
-        weakref.finalize(self, self._environment.close)
-        self._check_format()
+        self._check_format(version)
 
     def allow(self, max_bytes: int | None) -> None:
         """Sets the quota anew, and makes use of what room there is now; waits for transactions under way."""
@@ -115,12 +142,12 @@ class Store:
 
     def _map_bytes(self) -> int:
         """The size up to which the file may grow: the quota, or what it takes and what the disk has free."""
-        size = max(self._stored_bytes(), LEAST_ROOM) + shutil.disk_usage(self.path).free
+        size = max(self._stored_bytes(), LEAST_ROOM) + disk_free_bytes(self.path)
         return min(size, self._max_bytes or size)
 
     def _stored_bytes(self) -> int:
         """Bytes that LMDB's file takes on disk; the map may never be smaller."""
-        data = self.path / "data.mdb"
+        data = self.path / _DATA_NAME
         return data.stat().st_size if data.exists() else 0
 
     def row_count(self) -> int:
@@ -138,22 +165,40 @@ class Store:
 
     def free_bytes(self) -> int:
         """Bytes that may still be written: what the disk has free, and what the quota leaves."""
-        free = shutil.disk_usage(self.path).free
+        free = disk_free_bytes(self.path)
         return free if self._max_bytes is None else max(min(free, self._max_bytes - self.used_bytes()), 0)
 
-    def _check_format(self) -> None:
-        with self.reading() as transaction:
+    def _lengthen_when_cut_off(self) -> None:
+        """Gives a file that was cut off its length back: LMDB tells of empty pages; missing ones end the process."""
+        if self._stored_bytes() < self.used_bytes():
+            if self.used_bytes() > self._map_bytes():
+                raise lmdb.CorruptedError("the file says of itself that it is larger than the disk")
+            # Nobody else writes during a write transaction.
+            with self._environment.begin(write=True):
+                os.truncate(self.path / _DATA_NAME, max(self._stored_bytes(), self.used_bytes()))
+
+    def _stored_format(self) -> int | None:
+        with self._environment.begin() as transaction:
             stored = transaction.get(_FORMAT_KEY)
-            version = None if stored is None else int.from_bytes(bytes(stored), "big")
+            return None if stored is None else int.from_bytes(stored, "big")
+
+    def _check_format(self, version: int | None) -> None:
         if version is None:
             with self.writing() as transaction:
                 transaction.put(_FORMAT_KEY, self._kind.format.to_bytes(2, "big"))
         elif version != self._kind.format:
             raise CacheError(
                 f"The {self._kind.name} {str(self.path)!r} has format {version}; this thawline reads "
-                f"{self._kind.format}. Name another folder ({self._kind.argument}, THAWLINE_CACHE), "
-                "or delete this one; it is a cache."
+                f"{self._kind.format}. Name another folder ({self._kind.ways}), or "
+                "delete this one; it is a cache."
             )
+
+    def clear(self) -> None:
+        """Deletes all rows; the file keeps its size, and new rows take the old ones' place."""
+        everything = self._environment.open_db()
+        with self.writing() as transaction:
+            transaction.drop(everything, delete=False)
+            transaction.put(_FORMAT_KEY, self._kind.format.to_bytes(2, "big"))
 
     @contextlib.contextmanager
     def reading(self, expected_bytes: int = 0) -> Iterator[Any]:
@@ -161,9 +206,15 @@ class Store:
 
         Args:
             expected_bytes: how much will be read, when it is much: the process gives the memory back now and then.
+
+        Raises:
+            CacheDamagedError: the file is not as it was left; CacheError: it cannot be read for another reason.
         """
-        with self._counted(), self._environment.begin(buffers=True) as transaction:
-            yield transaction
+        try:
+            with self._counted(), self._environment.begin(buffers=True) as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise self._failed(error) from error
         with self._gate:
             self._read_bytes += expected_bytes
             is_much = self._read_bytes > _MAPPED_BYTES
@@ -184,9 +235,9 @@ class Store:
             raise self._full(needed_bytes, error) from error
         except lmdb.Error as error:
             # LMDB tells a full disk in several ways, a short write among them; what it would have written tells more.
-            if shutil.disk_usage(self.path).free < needed_bytes + LEAST_ROOM:
+            if disk_free_bytes(self.path) < needed_bytes + LEAST_ROOM:
                 raise self._full(needed_bytes, error) from error
-            raise CacheError(f"The {self._kind.name} {str(self.path)!r} failed: {error}.") from error
+            raise self._failed(error) from error
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
@@ -215,16 +266,58 @@ class Store:
                 self._is_mapping = False
                 self._gate.notify_all()
 
+    def _failed(self, error: lmdb.Error) -> CacheError:
+        return _kind_of(error)(
+            f"The {self._kind.name} {str(self.path)!r} failed: {error}. Run the same again; if that does not help, "
+            "delete the folder: it is a cache."
+        )
+
     def _full(self, needed_bytes: int, error: Exception) -> CacheFullError:
         self._was_full = True
         quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
         move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
-        free = shutil.disk_usage(self.path).free
+        free = disk_free_bytes(self.path)
         return CacheFullError(
             f"The {self._kind.name} {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, the "
             f"disk has {free / 1e6:,.1f} MB free{quota} ({error}). What is stored stays: {move}, or name another "
-            f"folder ({self._kind.argument}, THAWLINE_CACHE), and run the same again."
+            f"folder ({self._kind.ways}), and run the same again."
         )
+
+
+def count_rows(path: Path) -> int | None:
+    """How many rows the store in a folder holds, without opening it: nothing is made or changed.
+
+    Returns:
+        The number, or None where there is no store, or none that can be read.
+    """
+    with _open_lock:
+        store = _open_stores.get(path)
+        if store is not None:
+            return store.row_count()
+        try:
+            with lmdb.open(str(path), readonly=True, create=False, lock=False) as environment:
+                return max(int(environment.stat()["entries"]) - 1, 0)
+        except lmdb.Error:
+            return None
+
+
+def reading_ends_process(path: Path) -> bool:
+    """Whether LMDB would take the process down when it reads all that a store holds; tried in another process.
+
+    LMDB trusts the lengths in its pages: one that reaches beyond the file ends the process with a bus error.
+    """
+    return subprocess.run([sys.executable, "-c", _READ_ALL, path], capture_output=True, check=False).returncode < 0
+
+
+def disk_free_bytes(path: Path) -> int:
+    """Bytes that the disk has free on which a folder lies, or will lie when it is made."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def _kind_of(error: Exception) -> type[CacheError]:
+    return CacheDamagedError if isinstance(error, _DAMAGE) else CacheError
 
 
 def default_cache_path() -> Path:

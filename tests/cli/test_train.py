@@ -68,7 +68,7 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     done = thawline("train", project)
     assert done.exit_code == 0, done.output
     assert "On held-out images" in done.stdout
-    assert "54 of 54 extracted (training images)" in done.stderr  # 27 images, 2 views
+    assert "training images: 54 of 54 extracted in" in done.stderr  # 27 images, 2 views
     run = tmp_path / "runs" / "small"
     assert sorted(path.name for path in run.iterdir()) == [
         "environment.json",
@@ -165,8 +165,8 @@ def test_a_second_training_extracts_nothing_and_gets_a_folder_of_its_own(project
     thawline("train", project)
     before = (tmp_path / "runs" / "small" / "metrics.json").read_bytes()
     again = thawline("train", project)
-    assert "0 of 54 extracted (training images)" in again.stderr
-    assert "0 of 9 extracted (validation images)" in again.stderr
+    assert "training images: 0 of 54 extracted\n" in again.stderr
+    assert "validation images: 0 of 9 extracted\n" in again.stderr
     assert (tmp_path / "runs" / "small" / "metrics.json").read_bytes() == before
     for one, two in zip(
         weights_of(tmp_path / "runs" / "small"), weights_of(tmp_path / "runs" / "small-2"), strict=True
@@ -191,7 +191,7 @@ def test_ctrl_c_during_extraction_loses_nothing_and_the_same_command_goes_on(pro
     assert "the same command goes on from here" in stopped.stderr
     done = thawline("train", project)
     assert done.exit_code == 0, done.output
-    assert f"{54 - calls[0]} of 54 extracted (training images)" in done.stderr
+    assert f"training images: {54 - calls[0]} of 54 extracted in" in done.stderr
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]
 
 

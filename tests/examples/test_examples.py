@@ -12,6 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def keras_engine_only():
+    """Examples and benchmarks run with what is installed, as they do for whoever types them."""
+
+
 def run_script(monkeypatch, script, *words):
     """Runs a script of the repository as typed."""
     monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
@@ -50,12 +55,22 @@ def test_a_classic_script_for_the_image_data_generator_trains(monkeypatch, capsy
 
 
 @pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")  # Keras' generator uses it
-def test_the_benchmark_of_strategies_writes_its_figures(monkeypatch, capsys, tmp_path):
+def test_the_headline_benchmark_writes_its_figures(monkeypatch, capsys, tmp_path):
     figures = tmp_path / "figures.json"
-    run_script(monkeypatch, "benchmarks/strategies.py", "--limit", 5, "--epochs", 1, "--json", figures)
+    options = ["--limit", 5, "--size", 32, "--epochs", 2, "--rounds", 1, "--epochs-run", 1, "--json", figures]
+    run_script(monkeypatch, "benchmarks/headline.py", *options)
     content = json.loads(figures.read_text())
     assert all(isinstance(value, float) for value in content.values())
-    assert {"generator_s", "precomputed_s", "precomputed_ratio", "second_head_ratio"} <= content.keys()
+    ratios = ["precomputed_vs_generator", "streamed_vs_predict_generator", "precomputed_vs_predict_once"]
+    assert {*ratios, "second_run", "engine_float32", "engine_bfloat16", "accuracy_gap_points"} <= content.keys()
+
+
+def test_the_benchmark_of_engines_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(monkeypatch, "benchmarks/engines.py", "--images", 8, "--rounds", 1, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert content["MobileNetV2_openvino_float32_difference"] < 1e-4
+    assert 0 < content["efficientnet_lite0_float32_busy"] <= 1
 
 
 @pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")  # Keras' generator uses it
@@ -86,6 +101,14 @@ def test_the_benchmark_of_wide_features_writes_its_figures(monkeypatch, capsys, 
     assert content["images"] == 40
     assert 40 * 18 * 18 * 32 * 4 <= content["features_gb"] * 1e9 <= 2 * 40 * 18 * 18 * 32 * 4
     assert {"peak_rss_gb", "seconds"} <= content.keys()
+
+
+def test_the_benchmark_of_reading_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(monkeypatch, "benchmarks/reading.py", "--rows", 100, "--epochs", 2, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert {"dense_rows_per_s", "streamed_rows_per_s", "streamed_share"} <= content.keys()
+    assert content["streamed_share"] * content["dense_rows_per_s"] == pytest.approx(content["streamed_rows_per_s"])
 
 
 def test_thawing_in_phases_gives_the_same_by_joint(monkeypatch, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import thawline
+from plain_engine import PlainEngine
 from thawline.data.sources.folder import ImageFolder
 from thawline.errors import CacheFullError, ImageChangedError, UnreadableImageError
 from thawline.features import extract as module
@@ -23,7 +24,7 @@ SPEC = TensorSpec((None, 8, 8, 3), "float32")
 LARGE = TensorSpec((None, 64, 8, 8, 3), "float32")
 
 
-class DoublingEngine:
+class DoublingEngine(PlainEngine):
     """Stands in for a network: features are the images, doubled. Notes what it was given."""
 
     def __init__(self, fail_after=None):
@@ -173,11 +174,12 @@ import numpy as np
 from thawline.data.sources.folder import ImageFolder
 from thawline.features import extract as module
 from thawline.features.cache import FeatureCache
+from plain_engine import PlainEngine
 from thawline.specs import TensorSpec
 
 module.ENGINE_BATCH = 2
 
-class DyingEngine:
+class DyingEngine(PlainEngine):
     calls = 0
 
     def run(self, images):
@@ -195,7 +197,8 @@ module.extract(source, 1, DyingEngine(), features)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal on this system")
 def test_a_killed_process_leaves_what_it_stored_and_the_next_computes_the_rest(tmp_path, image_folder):
     folder, path = image_folder(2, count=6), tmp_path / "cache"
-    environment = {**os.environ, "PYTHONPATH": str(Path(thawline.__file__).parents[1])}
+    roots = [str(Path(thawline.__file__).parents[1]), str(Path(__file__).parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, folder, path], env=environment, capture_output=True, text=True
     )

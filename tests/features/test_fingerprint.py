@@ -12,11 +12,11 @@ from thawline.data.sources.folder import ImageFolder
 from thawline.features.fingerprint import (
     describe_features,
     describe_prefix,
-    digest_description,
     digest_weights,
     numeric_profile,
     row_key,
 )
+from thawline.features.identity import digest_description
 from thawline.stack.cut import find_cut
 
 layers = keras.layers

@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import RidgeClassifier
 
 from thawline.errors import ArgumentError
-from thawline.features.cache import stored_bytes
+from thawline.features.feature_set import stored_bytes
 from thawline.features.rows import pack_rows
 from thawline.features.storage import StorageChoice, StorageCost, choose_storage, measure_storages
 

@@ -7,7 +7,6 @@ import thawline as tl
 from thawline.backend import keras
 from thawline.errors import ArgumentError, NothingToLearnError
 from thawline.stack.cut import find_cut
-from thawline.stack.figures import format_bytes, format_count
 from thawline.stack.thaw import freeze_and_thaw
 
 layers = keras.layers
@@ -230,26 +229,3 @@ def test_summary_counts_a_layer_that_was_thawed_inside_a_frozen_stage():
     series.stages[0].model.trainable = False
     series.stages[0].model.get_layer("first").trainable = True
     assert f"{FIRST} learn" in summary(series)[2]
-
-
-# -- figures -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (1000, "1 k"),
-        (3_900, "3.9 k"),
-        (99_940, "99.9 k"),
-        (99_960, "100 k"),
-        (999_499, "999 k"),
-        (999_500, "1 M"),
-        (569e6, "569 M"),
-        (3.86e9, "3.9 G"),
-    ],
-)
-def test_counts_have_two_or_three_figures(value, text):
-    assert format_count(value) == text
-    assert format_bytes(value) == (f"{text}B" if " " in text else f"{text} B")

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from thawline.figures import format_count
 from thawline.specs import TensorSpec, range_mismatch, shape_mismatch
-from thawline.stack.figures import format_count
 
 _POOLED_AXES = {1: "1D", 2: "2D", 3: "3D"}
 

@@ -24,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+cache_app = typer.Typer(name="cache", help="Look after the features that are kept.", no_args_is_help=True)
+app.add_typer(cache_app)
+
 # When the process began its work, so that the time for loading Keras is accounted for.
 STARTED = time.perf_counter()
 
@@ -36,11 +39,17 @@ Overrides = Annotated[
 ]
 RunPath = Annotated[Path, typer.Argument(help="A finished run's folder, like runs/flowers.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+CachePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--path", help="The cache's folder.", show_default="THAWLINE_CACHE, or one in the user's cache folder"
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
-def _command(work: Callable[..., None]) -> Callable[..., None]:
-    """Registers a command that turns our errors into one line and an exit code."""
+def _telling_errors(work: Callable[..., None]) -> Callable[..., None]:
+    """A command that turns our errors into one line and an exit code."""
 
     @functools.wraps(work)
     def run(*arguments: Any, **options: Any) -> None:
@@ -53,7 +62,15 @@ def _command(work: Callable[..., None]) -> Callable[..., None]:
             typer.echo("interrupted: nothing that was computed is lost, the same command goes on from here.", err=True)
             raise typer.Exit(_INTERRUPTED) from None
 
-    return app.command()(run)
+    return run
+
+
+def _command(work: Callable[..., None]) -> Callable[..., None]:
+    return app.command()(_telling_errors(work))
+
+
+def _cache_command(work: Callable[..., None]) -> Callable[..., None]:
+    return cache_app.command(work.__name__.removeprefix("cache_"))(_telling_errors(work))
 
 
 def _work(module: str) -> Any:
@@ -132,6 +149,38 @@ def predict(
 ) -> None:
     """Say what a trained stack sees in images."""
     _work("answers").predict(run, paths, top=top, as_json=as_json, quiet=quiet)
+
+
+@_cache_command
+def cache_list(path: CachePath = None, as_json: AsJson = False) -> None:
+    """Show what is kept: how much, last used when, and whether a process uses it now."""
+    _work("cache").show(path, as_json=as_json)
+
+
+@_cache_command
+def cache_verify(path: CachePath = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Read everything, and take out what is damaged; exit code 1 when something was."""
+    is_whole = _work("cache").verify(path, as_json=as_json, quiet=quiet)
+    if not is_whole:
+        raise typer.Exit(1)
+
+
+@_cache_command
+def cache_prune(
+    max_bytes: Annotated[
+        str, typer.Option(help="What may stay, like 500MB, 10GB or 1.5GiB.", metavar="SIZE", show_default=False)
+    ],
+    path: CachePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what was not used for the longest time, until the rest is small enough; never what a process uses."""
+    _work("cache").prune(path, max_bytes, as_json=as_json)
+
+
+@_cache_command
+def cache_clear(path: CachePath = None, as_json: AsJson = False) -> None:
+    """Delete all features but those that a process uses; they are computed anew when they are wanted."""
+    _work("cache").prune(path, "0", as_json=as_json)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ The order is a pure function of (seed, epoch); which thread loads what changes n
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,7 @@ def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> n
     return np.argsort(np.frombuffer(bits, "<u8"), kind="stable")
 
 
-def in_batches(order: Sequence[int] | np.ndarray, size: int) -> list[Any]:
+def in_batches(order: Sequence[Any] | np.ndarray, size: int) -> list[Any]:
     """What is to be done, so many at a time; the last batch as short as it is."""
     return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -218,7 +218,7 @@ def with_targets(
     return indices, images, None
 
 
-def read_ahead(chunks: Iterable[Chunk], load: Callable[[Chunk], Loaded]) -> Iterator[Loaded]:
+def read_ahead(chunks: Iterable[Chunk], load: Callable[[Chunk], Loaded]) -> Generator[Loaded, None, None]:
     """Loads chunk after chunk in threads, ahead of who asks for them, and gives them in their order."""
     waiting: deque[Future[Loaded]] = deque()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="thawline")

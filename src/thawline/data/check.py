@@ -1,12 +1,18 @@
 """Which files cannot be decoded, found before anything is trained on them."""
 
 import csv
+import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+from blake3 import blake3
+
+from thawline import __version__
 from thawline.data.decode import Decoding, decode
+from thawline.data.file_memory import DIGEST, FileMemory, read_watched
 from thawline.errors import UnreadableImageError
 from thawline.files import replacing
 from thawline.progress import progress
@@ -16,7 +22,8 @@ def check_images(paths: Sequence[Path], decoding: Decoding, *, show_progress: bo
     """The files that cannot be used, each with the reason, in the order of the paths.
 
     Every file is read and decoded whole, as training would: a header alone does not show that the rest is cut off.
-    It costs what a first epoch's decoding does, and uses all cores.
+    It costs what a first epoch's decoding does, and uses all cores. What was found is remembered, with the decoding and
+    the versions that found it (see `thawline.data.file_memory`): the next time only new and changed files are read.
 
     Args:
         paths: the files.
@@ -33,26 +40,56 @@ def check_images(paths: Sequence[Path], decoding: Decoding, *, show_progress: bo
         >>> [(path.name, reason) for path, reason in check_images([bad], Decoding((8, 8)), show_progress=False)]
         [('empty.jpg', 'the file is empty. Replace it or take it out of the folder.')]
     """
-
-    def reason(path: Path) -> str | None:
-        try:
-            decode(path.read_bytes(), decoding, name=str(path))
-        except UnreadableImageError as error:
-            return str(error).removeprefix(f"{path}: ")
-        except OSError as error:
-            return f"cannot be read: {error.strerror}. Check the file."
-        return None
-
-    bad: list[tuple[Path, str]] = []
+    memory, topic = FileMemory(), _topic(decoding)
+    reasons = memory.recall(paths, topic)
+    unknown = list(dict.fromkeys(path for path in paths if path not in reasons))
     with (
-        progress("checking", len(paths), show=show_progress) as advance,
+        progress("checking", len(unknown), show=show_progress) as advance,
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
     ):
-        for path, why in zip(paths, pool.map(reason, paths), strict=True):
-            if why is not None:
-                bad.append((path, why))
-            advance(1)
-    return bad
+        try:
+            checked = pool.map(lambda path: read_watched(path, lambda path: _check(path, decoding)), unknown)
+            for path, (found, stamp) in zip(unknown, checked, strict=True):
+                reasons[path] = found.reason.encode(errors="replace")
+                if found.is_lasting:
+                    memory.keep(stamp, topic, reasons[path])
+                    # It was read anyway, and is needed for nearly everything.
+                    memory.keep(stamp, DIGEST, found.digest)
+                advance(1)
+        finally:
+            memory.flush()
+    return [(path, reasons[path].decode()) for path in paths if reasons[path]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a check found: why a file cannot be used, or an empty reason, and whether it will be so the next time."""
+
+    reason: str
+    digest: bytes = b""
+    is_lasting: bool = False
+
+
+def _check(path: Path, decoding: Decoding) -> _Found:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        # Nothing in the file's own status tells when it can be read again.
+        return _Found(f"cannot be read: {error.strerror}. Check the file.")
+    digest = blake3(data).digest()
+    try:
+        decode(data, decoding, name=str(path))
+    except UnreadableImageError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        # A machine that was out of memory says nothing about the file.
+        return _Found(reason, digest, is_lasting=not isinstance(error.__cause__, MemoryError))
+    return _Found("", digest, is_lasting=True)
+
+
+def _topic(decoding: Decoding) -> bytes:
+    """What a check depends on besides the file."""
+    depends = {**decoding.identity(), "max_pixels": decoding.max_pixels, "thawline": __version__}
+    return b"check " + json.dumps(depends, sort_keys=True).encode()
 
 
 def write_skipped(path: Path, bad: Iterable[tuple[Path, str]]) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,24 +18,24 @@ from typing import Any
 
 from filelock import FileLock
 
-from thawline.errors import ArgumentError, CacheError, CacheFullError
+from thawline.errors import ArgumentError, CacheDamagedError, CacheError, CacheFullError
 from thawline.features.feature_set import (
     CARD_NAME,
-    KIND,
+    DAMAGED_NAME,
     USERS_NAME,
     FeatureSet,
     read_card,
     touch_card,
 )
-from thawline.features.fingerprint import digest_description
+from thawline.features.identity import digest_description
 from thawline.features.rows import Storage
 from thawline.features.use import is_in_use
 from thawline.files import write_text
 from thawline.specs import TensorSpec
-from thawline.store import LEAST_ROOM, default_cache_path, open_store
+from thawline.store import LEAST_ROOM, count_rows, default_cache_path, disk_free_bytes, reading_ends_process
 
 # Sets lie here, beside what else is kept in the same folder: pixels, digests of files, choices of engines.
-_SETS_NAME = "features"
+SETS_NAME = "features"
 _LOCK_NAME = ".lock"
 _TRASH_PREFIX = ".trash-"
 _DATA_NAME = "data.mdb"
@@ -76,6 +77,7 @@ class SetCheck:
         rows: how many rows there were.
         damaged: how many of them were damaged; they are taken out.
         problem: why the whole set could not be read; empty where it could.
+        is_deleted: whether it was deleted for that.
     """
 
     identity: str
@@ -83,6 +85,7 @@ class SetCheck:
     rows: int
     damaged: int
     problem: str = ""
+    is_deleted: bool = False
 
 
 class FeatureCache:
@@ -110,7 +113,7 @@ class FeatureCache:
             raise ArgumentError(f"max_bytes is {LEAST_ROOM:,} or more; got {max_bytes!r}.")
         self.path = Path(path if path is not None else default_cache_path()).resolve()
         self._max_bytes = max_bytes
-        self._sets = self.path / _SETS_NAME
+        self._sets = self.path / SETS_NAME
         if (self.path / _DATA_NAME).exists():
             raise CacheError(
                 f"The feature cache {str(self.path)!r} is one of an earlier thawline, or something else: it has a "
@@ -145,7 +148,7 @@ class FeatureCache:
 
         Sets that no process uses count as free: they are deleted when their room is needed.
         """
-        used = sum(_size_bytes(folder) for folder in self._folders() if is_in_use(folder / USERS_NAME))
+        used = sum(_size_bytes(folder) for folder in self._folders() if self._is_in_use(folder))
         unused = self.size_bytes - used
         return max(min(self._disk_free_bytes() + unused, self.max_bytes - used), 0)
 
@@ -159,7 +162,8 @@ class FeatureCache:
     ) -> FeatureSet:
         """The set of features with this description; a new one is empty.
 
-        It is in use as long as the answer lives.
+        It is in use as long as the answer lives. A set that is damaged beyond its rows is deleted, with a warning, and
+        begun anew.
 
         Args:
             description: what the features depend on, from `describe_features`.
@@ -168,18 +172,27 @@ class FeatureCache:
             label: where the features come from, for people.
 
         Raises:
-            CacheError: the set was written by another version, or is damaged.
+            CacheError: the set was written by another version.
+            CacheDamagedError: the set is damaged, and a process uses it.
         """
-        identity = digest_description(description).hex()
-        folder = self._sets / identity
+        folder = self._sets / digest_description(description).hex()
+        card = {
+            "label": label,
+            "specs": list(map(str, specs)),
+            "description": description,
+        }
         # Nobody may take the folder away between its making and its mark.
         with self._lock():
-            folder.mkdir(exist_ok=True)
-            if not (folder / CARD_NAME).exists():
-                card = {"label": label, "specs": list(map(str, specs)), "description": description}
-                write_text(folder / CARD_NAME, json.dumps(card, indent=2, default=repr) + "\n")
-            touch_card(folder)
-            return FeatureSet(folder, tuple(specs), storage, self._make_room)
+            if (folder / DAMAGED_NAME).exists():
+                self._put_aside(folder)
+            features = self._opened(folder, card, specs, storage)
+            if features is None:
+                self._put_aside(folder)
+                features = self._opened(folder, card, specs, storage)
+        self._empty_trash()
+        if features is None:
+            raise CacheDamagedError(f"The features in {folder} cannot be kept: a new file is damaged. Check the disk.")
+        return features
 
     def sets(self) -> list[SetReport]:
         """What is kept, the set that was used last first."""
@@ -191,25 +204,25 @@ class FeatureCache:
                     identity=folder.name,
                     label=str(card.get("label", "")),
                     shapes=", ".join(map(str, card.get("specs", ()))),
-                    rows=_count_rows(folder),
+                    rows=count_rows(folder),
                     size_bytes=_size_bytes(folder),
                     last_used=datetime.fromtimestamp(_last_used(folder), UTC),
-                    is_in_use=is_in_use(folder / USERS_NAME),
+                    is_in_use=self._is_in_use(folder),
                 )
             )
         return sorted(reports, key=lambda report: report.last_used, reverse=True)
 
-    def verify(self, checked: Callable[[SetCheck], None] = lambda check: None) -> list[SetCheck]:
+    def verify(self, advance: Callable[[int], None] = lambda rows: None) -> list[SetCheck]:
         """Reads every row and takes out those that are damaged; they are computed anew when they are wanted.
 
+        A set that is damaged beyond its rows is deleted, unless a process uses it.
+
         Args:
-            checked: is told each set's result as it comes.
+            advance: is told now and then how many rows more were read.
         """
-        checks = []
-        for folder in self._folders():
-            checks.append(self._verify_set(folder))
-            checked(checks[-1])
-        return checks
+        checks = [self._verify_set(folder, advance) for folder in sorted(self._folders())]
+        self._empty_trash()
+        return [check for check in checks if check is not None]
 
     def prune(self, max_bytes: int) -> list[SetReport]:
         """Deletes the sets that were not used for the longest time, until the rest takes no more than `max_bytes`.
@@ -258,41 +271,100 @@ class FeatureCache:
                 "same again."
             )
 
-    def _verify_set(self, folder: Path) -> SetCheck:
-        label = str(read_card(folder).get("label", ""))
-        problem = ""
+    def _opened(
+        self, folder: Path, card: dict[str, Any], specs: Sequence[TensorSpec], storage: Storage
+    ) -> FeatureSet | None:
+        """The set in a folder, which is made where it is missing; None where it is damaged."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / CARD_NAME).exists():
+            write_text(folder / CARD_NAME, json.dumps(card, indent=2, default=repr) + "\n")
+        touch_card(folder)
         try:
-            rows, damaged = FeatureSet(folder, (), "float32", self._make_room).verify()
+            return FeatureSet(folder, tuple(specs), storage, self._make_room)
+        except CacheDamagedError:
+            return None
+
+    def _put_aside(self, folder: Path) -> None:
+        """Puts a damaged set into the trash, under the lock.
+
+        Raises:
+            CacheDamagedError: a process uses it.
+        """
+        if is_in_use(folder / USERS_NAME):
+            raise CacheDamagedError(
+                f"The features in {folder} are damaged, and a process uses them. End it (a notebook: restart it), and "
+                "run the same again: they are computed anew."
+            )
+        warnings.warn(f"The features in {folder} are damaged: they are deleted, and computed anew.", stacklevel=3)
+        self._to_trash(folder)
+
+    def _verify_set(self, folder: Path, advance: Callable[[int], None]) -> SetCheck | None:
+        """Verifies a set; None where it is gone."""
+        label = str(read_card(folder).get("label", ""))
+        try:
+            # Nothing holds the set beyond these lines: a damaged one is to be taken away.
+            if reading_ends_process(folder):
+                raise CacheDamagedError(f"The features in {folder} are damaged: reading them would end the process.")
+            rows, damaged = self._held(folder).verify(advance)
+        except FileNotFoundError:
+            return None
+        except CacheDamagedError as error:
+            problem = str(error)
         except CacheError as error:
-            rows, damaged, problem = 0, 0, str(error)
-        if problem:
-            # What cannot be read at all is of no use to anybody who does not hold it already.
-            self._take_away(folder)
-            self._empty_trash()
-        return SetCheck(folder.name, label, rows, damaged, problem)
+            return SetCheck(folder.name, label, 0, 0, str(error), is_deleted=False)
+        else:
+            return SetCheck(folder.name, label, rows, damaged)
+        return SetCheck(folder.name, label, 0, 0, problem, is_deleted=self._take_away(folder))
+
+    def _held(self, folder: Path) -> FeatureSet:
+        with self._lock():
+            if not folder.exists():
+                raise FileNotFoundError(folder)
+            return FeatureSet(folder, (), "float32", self._make_room)
 
     def _take_away(self, folder: Path) -> bool:
         """Puts a set into the trash unless it is in use; says whether it did."""
         with self._lock():
             if is_in_use(folder / USERS_NAME) or not folder.exists():
                 return False
-            folder.rename(self._sets / f"{_TRASH_PREFIX}{secrets.token_hex(8)}")
+            self._to_trash(folder)
             return True
+
+    def _to_trash(self, folder: Path) -> None:
+        folder.rename(self._sets / f"{_TRASH_PREFIX}{secrets.token_hex(8)}")
+
+    def _is_in_use(self, folder: Path) -> bool:
+        # Under the lock, because looking takes a mark for a moment, and nobody may make one meanwhile.
+        with self._lock():
+            return is_in_use(folder / USERS_NAME)
 
     def _empty_trash(self) -> None:
         for folder in self._sets.glob(f"{_TRASH_PREFIX}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _folders(self) -> Iterator[Path]:
-        return (folder for folder in self._sets.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        # Somebody may have deleted the cache by hand.
+        folders = list(self._sets.iterdir()) if self._sets.is_dir() else []
+        return (folder for folder in folders if folder.is_dir() and not folder.name.startswith("."))
 
     def _disk_free_bytes(self) -> int:
-        return shutil.disk_usage(self.path).free
+        return disk_free_bytes(self.path)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        with FileLock(self._sets / _LOCK_NAME):
+        lock = FileLock(self._sets / _LOCK_NAME)
+        try:
+            self._sets.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise CacheError(
+                f"The feature cache {str(self.path)!r} cannot be changed: {error}. Name another folder (cache=, "
+                "THAWLINE_CACHE), or make this one writable."
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _size_bytes(folder: Path) -> int:
@@ -308,10 +380,3 @@ def _last_used(folder: Path) -> float:
         return (folder / CARD_NAME).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _count_rows(folder: Path) -> int | None:
-    try:
-        return open_store(folder, KIND).row_count()
-    except CacheError:
-        return None

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -142,7 +142,7 @@ def heal(source: ImageSource, wanted: Sequence[Wanted], engine: Engine, features
 
 def _compute(
     source: ImageSource, wanted: Sequence[Wanted], digests: Sequence[bytes], engine: Engine
-) -> Iterator[tuple[list[bytes], list[np.ndarray]]]:
+) -> Generator[tuple[list[bytes], list[np.ndarray]], None, None]:
     """Keys and features, batch after batch; bad images are an error or left out, as the source says."""
 
     def load(part: Sequence[Wanted]) -> tuple[list[bytes], np.ndarray] | None:
@@ -158,7 +158,7 @@ def _compute(
 
     waiting: deque[list[bytes]] = deque()
 
-    def batches() -> Iterator[np.ndarray]:
+    def batches() -> Generator[np.ndarray, None, None]:
         with closing(read_ahead(in_batches(wanted, ENGINE_BATCH), load)) as loaded:
             for each in loaded:
                 if each is not None:

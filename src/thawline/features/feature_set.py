@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 from filelock import FileLock, Timeout
 
-from thawline.errors import CacheError
+from thawline.errors import CacheDamagedError, CacheError
 from thawline.features.rows import (
     HEADER_BYTES,
     Storage,
@@ -38,6 +37,9 @@ KIND = Kind("feature cache", "cache=", format=2)
 CARD_NAME = "set.json"
 USERS_NAME = "users"
 
+# This file says that the set was found damaged beyond its rows: whoever opens it next puts it aside.
+DAMAGED_NAME = "damaged"
+
 # How LMDB lays out rows: pages, their header, and a key (32 + 4) with its bookkeeping.
 _PAGE_BYTES = 4096
 _PAGE_HEADER_BYTES = 16
@@ -47,6 +49,9 @@ _LARGEST_SMALL_ROW = 1900
 
 # How often who waits for another process looks again.
 _LOOK_AGAIN_S = 0.5
+
+# How often `verify` says how far it is.
+_TELL_AFTER_ROWS = 500
 
 # Makes rows that were lost, at these positions of the keys, and stores them.
 Heal = Callable[[list[int]], None]
@@ -96,7 +101,7 @@ class FeatureSet:
 
     def missing(self, keys: Sequence[bytes]) -> list[int]:
         """The positions of the keys that are not stored, or stored with fewer digits than wanted."""
-        with self._reading() as transaction, transaction.cursor() as cursor:
+        with self._noting_damage(), self._store.reading() as transaction, transaction.cursor() as cursor:
             return [
                 index
                 for index, key in enumerate(keys)
@@ -115,6 +120,7 @@ class FeatureSet:
 
         Raises:
             CacheFullError: there is no room; what was stored before stays.
+            CacheDamagedError: the file is damaged beyond its rows.
             CacheError: the tensors are not what the specs say.
         """
         columns = [np.ascontiguousarray(tensor) for tensor in tensors]
@@ -127,7 +133,7 @@ class FeatureSet:
         rows, too_large = pack_rows(keys, columns, self.storage)
         needed_bytes = sum(stored_bytes(len(row) - HEADER_BYTES) for row in rows)
         self._make_room(needed_bytes)
-        with self._store.writing(needed_bytes) as transaction:
+        with self._noting_damage(), self._store.writing(needed_bytes) as transaction:
             for key, row in zip(keys, rows, strict=True):
                 transaction.put(key, row)
         return too_large
@@ -141,6 +147,7 @@ class FeatureSet:
                 are an error.
 
         Raises:
+            CacheDamagedError: the file is damaged beyond its rows.
             CacheError: a row is missing or damaged, and was not healed.
         """
         tensors = [_empty(len(keys), spec) for spec in self.specs]
@@ -186,17 +193,20 @@ class FeatureSet:
             return False
         return True
 
-    def verify(self) -> tuple[int, int]:
+    def verify(self, advance: Callable[[int], None] = lambda rows: None) -> tuple[int, int]:
         """Reads every row and takes the damaged ones out, so that they are computed anew when they are wanted.
+
+        Args:
+            advance: is told now and then how many rows more were read.
 
         Returns:
             How many rows there were, and how many of them were damaged.
 
         Raises:
-            CacheError: the file is damaged beyond its rows.
+            CacheDamagedError: the file is damaged beyond its rows.
         """
-        count, damaged = 0, []
-        with self._reading() as transaction, transaction.cursor() as cursor:
+        count, told, damaged = 0, 0, []
+        with self._noting_damage(), self._store.reading() as transaction, transaction.cursor() as cursor:
             for key, row in cursor:
                 name = bytes(key)
                 if self._store.is_own(name):
@@ -204,8 +214,12 @@ class FeatureSet:
                 count += 1
                 if not is_whole(name, row):
                     damaged.append(name)
+                if count - told == _TELL_AFTER_ROWS:
+                    advance(count - told)
+                    told = count
+        advance(count - told)
         if damaged:
-            with self._store.writing() as transaction:
+            with self._noting_damage(), self._store.writing() as transaction:
                 for name in damaged:
                     transaction.delete(name)
         return count, len(damaged)
@@ -227,7 +241,7 @@ class FeatureSet:
     def _read_into(self, tensors: list[np.ndarray], keys: Sequence[bytes], positions: Sequence[int]) -> list[int]:
         """Reads rows to their positions; gives the positions of those that are missing or damaged."""
         lost = []
-        with self._reading(len(positions) * self.row_bytes) as transaction:
+        with self._noting_damage(), self._store.reading(len(positions) * self.row_bytes) as transaction:
             for position in positions:
                 row = transaction.get(keys[position])
                 is_there = row is not None and serves(stored_as(row), self.storage)
@@ -236,15 +250,16 @@ class FeatureSet:
         return lost
 
     @contextlib.contextmanager
-    def _reading(self, expected_bytes: int = 0) -> Iterator[Any]:
-        """A read transaction, in which a damaged file is told as what it is."""
+    def _noting_damage(self) -> Iterator[None]:
+        """Leaves a note where the file turns out to be damaged, for whoever opens the set next."""
         try:
-            with self._store.reading(expected_bytes) as transaction:
-                yield transaction
-        except lmdb.Error as error:
-            raise CacheError(
-                f"The features in {self.path} are damaged ({error}). Delete the folder, or run `thawline cache "
-                "verify`: they are computed anew."
+            yield
+        except CacheDamagedError as error:
+            with contextlib.suppress(OSError):
+                (self.path / DAMAGED_NAME).touch()
+            raise CacheDamagedError(
+                f"The features in {self.path} are damaged ({error.__cause__}). Run the same again: they are put aside "
+                "then, and computed anew."
             ) from error
 
 

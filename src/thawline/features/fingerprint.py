@@ -6,7 +6,6 @@ neither those of files, nor the numbers Keras gives to layers.
 """
 
 import inspect
-import json
 import os
 import platform
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from blake3 import blake3
 
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
+from thawline.features.identity import canonical
 from thawline.source_code import describe_value, digest_arrays, is_foreign, source_of
 from thawline.stack.cut import Cut
 
@@ -44,7 +44,7 @@ def describe_prefix(cut: Cut) -> dict[str, Any]:
     places = [positions[id(tensor)] for tensor in cut.prefix.outputs]
     return {
         "inputs": [[str(tensor.dtype), list(tensor.shape)] for tensor in cut.inputs],
-        "calls": blake3(_canonical(calls)).hexdigest(),
+        "calls": blake3(canonical(calls)).hexdigest(),
         "crossing": [[place, spec.dtype, list(spec.shape)] for place, spec in zip(places, cut.crossing, strict=True)],
         "weights": digest_weights(cut.prefix.weights),
     }
@@ -82,11 +82,6 @@ def describe_features(prefix: dict[str, Any], source: ImageSource, engine: dict[
         "engine": engine,
         "profile": numeric_profile(),
     }
-
-
-def digest_description(description: dict[str, Any]) -> bytes:
-    """The 16 bytes that stand for a description."""
-    return blake3(_canonical(description)).digest(length=16)
 
 
 def row_key(image_digest: bytes, view: int) -> bytes:
@@ -127,11 +122,6 @@ def _without_names(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return [_without_names(value) for value in config]
     return config
-
-
-def _canonical(value: Any) -> bytes:
-    """JSON with sorted keys; what JSON does not know is written as Python would."""
-    return json.dumps(value, sort_keys=True, default=repr).encode()
 
 
 def _backend_version(backend: str) -> str:

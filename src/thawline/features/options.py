@@ -5,6 +5,12 @@ from typing import Literal, get_args
 
 from thawline.errors import ArgumentError
 from thawline.features.cache import FeatureCache
+from thawline.features.prefix import Prefix
+from thawline.stack.cut import Cut
+from thawline.store import default_cache_path
+
+# Choices of engines lie here, beside the features.
+_CHOICES_NAME = "engines"
 
 EngineName = Literal["auto", "keras", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -36,6 +42,15 @@ class FeatureOptions:
             if getattr(self, name) not in get_args(kinds):
                 known = ", ".join(map(repr, get_args(kinds)))
                 raise ArgumentError(f"{name} is one of {known}; got {getattr(self, name)!r}.")
+
+    def prefix(self, cut: Cut) -> Prefix:
+        """What lies below a cut, with the engine that is wanted."""
+        folder = default_cache_path() if self.cache is None else self.cache.path
+        return Prefix(cut, self.engine, self.precision, folder / _CHOICES_NAME)
+
+    def kept_bytes(self, row_bytes: int) -> int:
+        """Bytes that a row of features takes in the storage that is wanted; at most, where that is to be found out."""
+        return row_bytes // 2 if self.storage in ("float16", "bfloat16") else row_bytes
 
     @property
     def opened_cache(self) -> FeatureCache:

@@ -1,7 +1,9 @@
 """The frozen part as something that gives features: a graph, and the engine that runs it."""
 
+import os
+import platform
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.engines.choice import EngineChoice, choose_engine
 from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.engines.make import describe_engine, make_engine
-from thawline.features.fingerprint import describe_features, describe_prefix, digest_description
+from thawline.features.fingerprint import describe_features, describe_prefix, numeric_profile
+from thawline.features.identity import digest_description
 from thawline.stack.cut import Cut
 
 
@@ -47,11 +50,32 @@ class Prefix:
         """
         if self.choice is None:
             engine, precision = self._wanted
-            kind = digest_description({"prefix": self._description, "decoding": source.pictures.identity()})
-            self.choice = choose_engine(
+            kind = digest_description(
+                {
+                    "prefix": self._description,
+                    "decoding": source.pictures.identity(),
+                    "profile": numeric_profile(),
+                    # Machines may share the folder.
+                    "machine": [platform.node(), os.cpu_count()],
+                }
+            )
+            self.choice, self._engine = choose_engine(
                 engine, self.cut.prefix, precision, lambda: _some_images(source), self._memory, kind
             )
         return self.choice
+
+    def introduce(self, source: ImageSource) -> list[str]:
+        """Who runs it and why, when that is news: chosen now, and not just what was asked for."""
+        is_news = self.choice is None and self._wanted != ("keras", "float32")
+        choice = self.choose(source)
+        return [f"engine: {choice}"] if is_news else []
+
+    def label(self, source: ImageSource) -> str:
+        """Where the features of a source come from, for people."""
+        choice = self.choose(source)
+        height, width = source.pictures.shape[:2]
+        augmented = "" if source.augmentation is None else ", augmented"
+        return f"{self.cut.name}, images of {height}x{width}{augmented}, {choice.engine} in {choice.precision}"
 
     def describe_features(self, source: ImageSource) -> dict[str, Any]:
         """Everything that the features of a source depend on besides the image and the view."""
@@ -66,7 +90,7 @@ class Prefix:
         """Features of images, one array per crossing tensor; see `Engine`."""
         return self._built().run(images)
 
-    def answers(self, batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def answers(self, batches: Iterable[np.ndarray]) -> Generator[list[np.ndarray], None, None]:
         """What `run` gives for each batch, in order, computed ahead; see `Engine`."""
         return self._built().answers(batches)
 

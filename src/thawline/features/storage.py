@@ -13,7 +13,7 @@ import numpy as np
 from thawline.errors import ArgumentError
 from thawline.features.feature_set import stored_bytes
 from thawline.features.rows import HEADER_BYTES, STORAGES, Storage, round_rows
-from thawline.stack.figures import format_bytes
+from thawline.figures import format_bytes
 
 # A narrower storage is taken when at least this share of nearest neighbours stays the same, ...
 LEAST_AGREEMENT = 0.99

@@ -6,7 +6,7 @@ import secrets
 import weakref
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 
 class InUse:
@@ -43,7 +43,8 @@ def is_in_use(folder: Path) -> bool:
         try:
             with lock.acquire(timeout=0):
                 mark.unlink(missing_ok=True)
-        except Timeout:
+        except OSError:
+            # Held (a Timeout is an OSError), or another user's, which nobody else may touch.
             return True
     return False
 

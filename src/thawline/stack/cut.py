@@ -17,8 +17,8 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.errors import NothingToLearnError
+from thawline.figures import format_bytes, format_count
 from thawline.specs import TensorSpec
-from thawline.stack.figures import format_bytes, format_count
 from thawline.stack.graph import Graph, Node, alone_or_all, build_model, flatten, is_graph
 from thawline.stack.held import HeldModel
 from thawline.stack.learning import Learning

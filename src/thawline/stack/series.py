@@ -14,10 +14,10 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.errors import ArgumentError, JointError, ThawlineError
+from thawline.figures import format_bytes
 from thawline.files import replacing
 from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, format_range, range_mismatch, shape_mismatch
 from thawline.stack.cut import Cut, find_cut
-from thawline.stack.figures import format_bytes
 from thawline.stack.learning import Learning, name_learning
 from thawline.stack.stage import Stage
 

@@ -18,11 +18,13 @@ class Compiled:
         optimizer: the optimizer in use; at first the one that was given.
         options: all other arguments of `keras.Model.compile`.
         optimized: ids of the weights that the optimizer was built for, in their order.
+        is_free_in_steps: whether steps may be taken several at a time where nobody notices; else as the options say.
         is_phases_own: whether the optimizer in use is one that a phase brought along.
     """
 
     optimizer: Any
     options: dict[str, Any]
+    is_free_in_steps: bool = False
     optimized: tuple[int, ...] = ()
     is_phases_own: bool = False
 

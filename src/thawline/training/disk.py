@@ -6,7 +6,6 @@ from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.feature_set import stored_bytes
 from thawline.features.options import FeatureOptions
-from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.training.precomputed import Precomputed
 
@@ -41,7 +40,7 @@ class Disk:
     def needed_bytes(self, row_bytes: int, views: int) -> int:
         """Bytes of disk for features of so many bytes each, of all images and views."""
         count = len(self.train) * views + (0 if self.validation is None else len(self.validation))
-        return count * stored_bytes(row_bytes)
+        return count * stored_bytes(self.features.kept_bytes(row_bytes))
 
     def usable_bytes(self) -> int:
         """Bytes that new features may take."""
@@ -58,13 +57,11 @@ class Disk:
         return needed <= free or self._lacking_bytes(cut, views) <= free
 
     def _lacking_bytes(self, cut: Cut, views: int) -> int:
-        precomputed = Precomputed(
-            Prefix(cut, self.features.engine, self.features.precision), self.features.opened_cache
-        )
+        precomputed = Precomputed(self.features.prefix(cut), self.features.opened_cache)
         lacking = precomputed.count_missing(self.train, views)
         if self.validation is not None:
             lacking += precomputed.count_missing(self.validation, 1)
-        return lacking * stored_bytes(cut.row_bytes)
+        return lacking * stored_bytes(self.features.kept_bytes(cut.row_bytes))
 
     def _free_bytes(self) -> int:
         return int(USABLE_SHARE * self.features.opened_cache.free_bytes)

@@ -14,9 +14,9 @@ from thawline.data.batches import view_of_epoch
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.options import FeatureOptions
-from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.training.joint import Joint, JointModel
+from thawline.training.kept import RamBudget, RamFeatures
 from thawline.training.precomputed import Precomputed
 from thawline.training.strategy import Feed, Strategy
 from thawline.training.streamed import Streamed
@@ -29,10 +29,50 @@ def make_strategy(name: str, cut: Cut, batch_size: int, features: FeatureOptions
     """The strategy of this name."""
     if name == "joint":
         return Joint(JointModel(cut, batch_size))
-    prefix = Prefix(cut, features.engine, features.precision)
+    prefix = features.prefix(cut)
     if name == "streamed":
         return Streamed(prefix)
-    return Precomputed(prefix, features.opened_cache, batch_size=batch_size)
+    return Precomputed(prefix, features.opened_cache, features.storage, batch_size=batch_size)
+
+
+def make_feeds(
+    strategy: Strategy,
+    train: ImageSource,
+    validation: ImageSource | None,
+    *,
+    epochs: range,
+    views: int,
+    row_bytes: int,
+    shuffle: bool,
+    class_weight: Mapping[int, float] | None,
+    budget: RamBudget | None = None,
+) -> "tuple[EpochFeed, EpochFeed | None]":
+    """The feeds of a phase, for training and for validation; features that come again are kept in memory.
+
+    Args:
+        strategy: gives the inputs of the model.
+        train: the images to learn from.
+        validation: the images to measure on after each epoch.
+        epochs: the epochs that will run, counted from 0.
+        views: distinct views of each training image.
+        row_bytes: bytes of features per view of an image.
+        shuffle: whether each epoch of training has an order of its own.
+        class_weight: weights of the loss by class number.
+        budget: the memory for features; by default a quarter of what is free.
+    """
+    budget = budget or RamBudget()
+    kept, held_out = None, None
+    if strategy.is_ready and len(epochs) > views:
+        kept = budget.reserve(len(train), views, row_bytes)
+    feed = EpochFeed(
+        strategy, train, epoch=epochs.start, views=views, shuffle=shuffle, class_weight=class_weight, kept=kept
+    )
+    if validation is not None:
+        comes_again = strategy.gives_features and len(epochs) > 1
+        held_out = EpochFeed(
+            strategy, validation, kept=budget.reserve(len(validation), 1, row_bytes) if comes_again else None
+        )
+    return feed, held_out
 
 
 class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
@@ -52,6 +92,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         views: distinct views of each image.
         shuffle: whether each epoch has an order of its own.
         class_weight: weights of the loss by class number, multiplied with the images' own weights.
+        kept: features that stay in memory from epoch to epoch, until the context is left.
     """
 
     def __init__(
@@ -63,6 +104,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         views: int = 1,
         shuffle: bool = False,
         class_weight: Mapping[int, float] | None = None,
+        kept: RamFeatures | None = None,
     ) -> None:
         super().__init__()
         self.epoch = epoch
@@ -73,8 +115,9 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._weights = _image_weights(source, class_weight)
         self._opened = -1
         self._position = 0
-        self._batches: Iterator[Feed]
-        self._kept: list[tuple[Any, ...]] = []
+        self._kept = kept
+        self._batches: Iterator[Feed] = iter(())
+        self._looked_at: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
         self._context = ExitStack()
         self._length: int | None = None
@@ -100,7 +143,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         shapes of the first ones before it trains.
         """
         batch = self._batch(index)
-        return self._kept[-1] if batch is None else batch
+        return self._looked_at[-1] if batch is None else batch
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """The batches of one epoch, as many as there are; when the last one is given, `is_over` knows that it is."""
@@ -125,8 +168,8 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         try:
             if index == 0 and not self._is_still_at_the_beginning():
                 self._open()
-            if index < len(self._kept):
-                return self._kept[index]
+            if index < len(self._looked_at):
+                return self._looked_at[index]
             feed = next(self._batches, None)
             if feed is None:
                 return None
@@ -135,18 +178,20 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
             self._error = error
             raise
         if index < _LOOKED_AT:
-            self._kept.append(batch)
+            self._looked_at.append(batch)
         self._position = index + 1
         return batch
 
     def _is_still_at_the_beginning(self) -> bool:
         """Whether Keras only looked at the first batches of this epoch, so that they serve again."""
-        return self._opened == self.epoch and self._position <= len(self._kept)
+        return self._opened == self.epoch and self._position <= len(self._looked_at)
 
     def _open(self) -> None:
         view = view_of_epoch(self.epoch, self._views)
-        self._batches = self._strategy.feeds(self._source, epoch=self.epoch, view=view, shuffle=self._shuffle)
-        self._opened, self._position, self._kept = self.epoch, 0, []
+        self._batches = self._strategy.feeds(
+            self._source, epoch=self.epoch, view=view, shuffle=self._shuffle, kept=self._kept
+        )
+        self._opened, self._position, self._looked_at = self.epoch, 0, []
 
     def __enter__(self) -> Self:
         if self._source.on_error == "skip":
@@ -159,6 +204,8 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._context.close()
+        # Whoever holds on to the feed, a callback or Keras, does not hold on to the memory.
+        self._kept, self._batches, self._looked_at = None, iter(()), []
         if isinstance(error, Exception) and self._error is not None and error is not self._error:
             raise self._error from None
 

@@ -20,12 +20,13 @@ from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
 from thawline.training.disk import Disk
 from thawline.training.display import EpochDisplay
-from thawline.training.feeding import EpochFeed, make_strategy
+from thawline.training.feeding import make_feeds, make_strategy
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
 from thawline.training.planner import Plan, choose_plan
 from thawline.training.rates import scale_learning_rates
+from thawline.training.steps import choose_steps
 from thawline.training.strategy import Strategy
 from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
 
@@ -265,6 +266,17 @@ class _Run:
             self._done, self._is_stopped = epoch + 1, is_stopped
             self._save(part, optimizer, best)
 
+        feed, held_out = make_feeds(
+            strategy,
+            train,
+            validation,
+            epochs=range(first, last),
+            views=plan.views,
+            row_bytes=plan.row_bytes,
+            shuffle=options.shuffle,
+            class_weight=options.class_weight,
+        )
+        callbacks = (*options.callbacks, *part.phase.callbacks)
         phase_options = self._compiled.phase_options(part)
         phase_fit = PhaseFit(
             model=strategy.model,
@@ -272,16 +284,10 @@ class _Run:
             optimizer=optimizer,
             options=phase_options,
             stack_options=self._compiled.options,
-            feed=EpochFeed(
-                strategy,
-                train,
-                epoch=first,
-                views=plan.views,
-                shuffle=options.shuffle,
-                class_weight=options.class_weight,
-            ),
-            held_out=None if validation is None else EpochFeed(strategy, validation),
-            callbacks=(*options.callbacks, *part.phase.callbacks),
+            feed=feed,
+            held_out=held_out,
+            steps=self._steps(strategy, cut.places[plan.place], callbacks),
+            callbacks=callbacks,
             guard=LastGoodEpoch(part, moving, optimizer),
             best=best,
             after_epoch=after_epoch,
@@ -296,11 +302,24 @@ class _Run:
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
 
+    def _steps(self, strategy: Strategy, cut: Cut, callbacks: Sequence[Any]) -> int:
+        """Training steps that Keras takes in one go.
+
+        Where images may be left out, whether a batch has any is looked at before each step.
+        """
+        sources = [source for source in (self._train, self._validation) if source is not None]
+        is_free = self._compiled.is_free_in_steps and not self._compiled.options["run_eagerly"]
+        if is_free and strategy.is_ready and all(source.on_error == "raise" for source in sources):
+            return choose_steps(cut, self._train.batch_size, callbacks)
+        steps: int = self._compiled.options["steps_per_execution"]
+        return steps
+
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
-        if done:
-            self._history.record.extractions.append({"images": description, **done})
-            self._say(f"{done['extracted']:,} of {done['total']:,} extracted ({description})")
+        for line in done.lines:
+            self._say(line)
+        if done.extraction is not None:
+            self._history.record.extractions.append({"images": description, **done.extraction})
 
     def _close(self, optimizer: Any) -> None:
         """Leaves the stack as `compile` made it, with the optimizer that goes on."""

@@ -7,7 +7,8 @@ from thawline.data.batches import iterate
 from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 from thawline.stack.held import HeldModel
-from thawline.training.strategy import Feed
+from thawline.training.kept import RamFeatures
+from thawline.training.strategy import Feed, Preparation
 
 
 class Joint:
@@ -17,15 +18,20 @@ class Joint:
         model: Keras model from images to answers; for training a `JointModel`.
     """
 
+    gives_features = False
+    is_ready = False
+
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Nothing has to be done before training."""
-        return {}
+        return Preparation()
 
-    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
-        """The images of one epoch."""
+    def feeds(
+        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+    ) -> Iterator[Feed]:
+        """The images of one epoch; there are no features to keep."""
         for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
             yield Feed(batch.images, batch.targets, batch.indices)
 

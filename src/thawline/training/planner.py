@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from thawline.errors import ArgumentError, CacheFullError, NothingToLearnError
+from thawline.figures import format_bytes, format_count
 from thawline.stack.cut import Cut
-from thawline.stack.figures import format_bytes, format_count
 from thawline.training.disk import Disk
 
 STRATEGY_NAMES = ("joint", "precomputed", "streamed")

@@ -1,46 +1,63 @@
 """precomputed: the prefix ran once per image and view; its features come from the cache."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import get_args
 
 import numpy as np
 
-from thawline.data.batches import epoch_order, in_batches, read_ahead, with_targets
 from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache
-from thawline.features.extract import extract
+from thawline.features.extract import extract, heal
 from thawline.features.feature_set import FeatureSet
 from thawline.features.fingerprint import row_key
 from thawline.features.prefix import Prefix
-from thawline.training.strategy import Feed, unwrap
+from thawline.features.rows import Storage
+from thawline.features.sample import try_storages
+from thawline.training.kept import RamFeatures
+from thawline.training.rows import row_feeds
+from thawline.training.strategy import Feed, Preparation
 
 
 class Precomputed:
     """Feeds features that were computed before training.
 
+    Those that come again and fit the memory are read from the cache once; others in every epoch they come in. Rows that
+    turn out to be damaged, or went away, are computed anew.
+
     Args:
         prefix: the frozen part, up to the thaw line or a candidate below it.
         cache: where features are kept.
+        storage: as which numbers; "auto" finds it out on a sample of the first images that are prepared.
         batch_size: images per batch, for the frozen layers between the cut and the thaw line.
     """
 
-    def __init__(self, prefix: Prefix, cache: FeatureCache, *, batch_size: int = 0) -> None:
+    gives_features = True
+    is_ready = True
+
+    def __init__(self, prefix: Prefix, cache: FeatureCache, storage: str = "float32", *, batch_size: int = 0) -> None:
         self.model = prefix.cut.suffix_for(batch_size)
         self._prefix = prefix
         self._cache = cache
+        self._wanted_storage = storage
+        self._storage: Storage | None = None
+        # Held as in use as long as this lives; with their sources, whose ids are only theirs as long as they live.
+        self._sets: dict[int, tuple[ImageSource, FeatureSet]] = {}
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
-        """Computes the features that the cache lacks, for all views."""
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
+        """Computes the features that the cache lacks, for all views; chooses engine and storage on the way."""
+        lines = self._prefix.introduce(source)
+        if self._storage is None:
+            lines += self._choose_storage(source, views)
         done = extract(
             source,
             views,
-            self._prefix.engine,
+            self._prefix,
             self._features(source),
             description=f"extracting {description}",
             show_progress=show_progress,
         )
-        return asdict(done)
+        return Preparation([*lines, f"{description}: {done}"], asdict(done))
 
     def count_missing(self, source: ImageSource, views: int) -> int:
         """How many views of images the cache lacks."""
@@ -48,8 +65,10 @@ class Precomputed:
         keys = [row_key(digest, view) for digest in digests for view in range(views)]
         return len(self._features(source).missing(keys))
 
-    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
-        """The features of one epoch, read ahead from the cache.
+    def feeds(
+        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+    ) -> Iterator[Feed]:
+        """The features of one epoch, read ahead: from memory where they are kept there, else from the cache.
 
         An image that is left out stays out, also where features of it are stored; one whose file went away after its
         features were stored is not missed.
@@ -57,21 +76,46 @@ class Precomputed:
         features = self._features(source)
         digests = source.content_digests()
 
-        def load(indices: np.ndarray) -> list[Feed]:
-            kept = np.array([index for index in indices if not source.is_left_out(index)], np.int64)
-            chosen, _, targets = with_targets(source, kept, view)
-            if not len(chosen):
-                return []
-            rows = features.read([row_key(digests[index], view) for index in chosen])
-            return [Feed(unwrap(rows), targets, chosen)]
+        def read(indices: np.ndarray) -> list[np.ndarray]:
+            def mend(lost: Sequence[int]) -> None:
+                heal(source, [(int(indices[position]), view) for position in lost], self._prefix, features)
 
-        order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
-        is_empty = True
-        for feeds in read_ahead(in_batches(order, source.batch_size), load):
-            is_empty = is_empty and not feeds
-            yield from feeds
-        if is_empty:
-            raise source.nothing_left()
+            return features.read([row_key(digests[index], view) for index in indices], mend)
+
+        def read_once(indices: np.ndarray) -> list[np.ndarray]:
+            if kept is None:
+                return read(indices)
+            lacking = kept.lacking(indices, view)
+            if len(lacking):
+                kept.keep(lacking, view, read(lacking))
+            return kept.rows(indices, view)
+
+        return row_feeds(source, read_once, self._prefix.cut.row_bytes, epoch=epoch, view=view, shuffle=shuffle)
 
     def _features(self, source: ImageSource) -> FeatureSet:
-        return self._cache.features(self._prefix.describe(source), self._prefix.cut.crossing)
+        if id(source) not in self._sets:
+            self._sets[id(source)] = source, self._open(source, self._storage or "float32")
+        return self._sets[id(source)][1]
+
+    def _open(self, source: ImageSource, storage: Storage) -> FeatureSet:
+        return self._cache.features(
+            self._prefix.describe_features(source),
+            self._prefix.cut.crossing,
+            storage=storage,
+            label=self._prefix.label(source),
+        )
+
+    def _choose_storage(self, source: ImageSource, views: int) -> list[str]:
+        """Finds out as which numbers features are kept; gives what there is to say about it."""
+        self._storage = next((each for each in get_args(Storage) if each == self._wanted_storage), None)
+        if self._storage is not None:
+            return []
+        features = self._open(source, "float32")
+        remembered = features.recall("storage")
+        if remembered in get_args(Storage):
+            self._storage = remembered
+            return [f"storage: {remembered}, as found out before"]
+        choice = try_storages(source, len(source) * views, self._prefix, features)
+        features.remember(storage=choice.storage)
+        self._storage = choice.storage
+        return [f"storage: {choice}"]

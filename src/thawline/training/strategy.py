@@ -4,7 +4,7 @@ A strategy has a Keras model to fit and gives that model's inputs for every batc
 which order and view, is the same for all of them, so that all of them train the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from thawline.data.labels import Targets
 from thawline.data.sources.source import ImageSource
+from thawline.training.kept import RamFeatures
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,41 @@ class Feed:
     indices: np.ndarray
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What was done before training.
+
+    Attributes:
+        lines: what there is to say about it.
+        extraction: what was computed, where something could be: total, extracted, seconds, busy.
+    """
+
+    lines: Sequence[str] = ()
+    extraction: dict[str, Any] | None = None
+
+
 class Strategy(Protocol):
     """What every strategy can do."""
 
     model: Any
     """The Keras model that is fitted; it shares the stack's weights."""
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
-        """Does what has to be done once before training on a source; says what that was, in plain numbers."""
+    gives_features: bool
+    """Whether features are fed, not images; then those of validation images are worth keeping in memory."""
 
-    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
+    is_ready: bool
+    """Whether features are there before training begins, so that a batch takes no more than reading it; then those of
+    training images are worth keeping in memory, too."""
+
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
+        """Does what has to be done once before training on a source."""
+
+    def feeds(
+        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+    ) -> Iterator[Feed]:
         """The batches of one epoch; every image once, the last batch as short as it is.
+
+        Features that `kept` holds already are taken from there, others are added to it.
 
         With the source's on_error="skip" bad images are left out of their batches, and a batch of bad images only is
         passed over.

@@ -1,30 +1,66 @@
 """streamed: an engine runs the prefix for each batch; its features are used and forgotten."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
-from thawline.data.batches import iterate
+import numpy as np
+
+from thawline.data.batches import Batch, iterate
 from thawline.data.sources.source import ImageSource
 from thawline.features.prefix import Prefix
-from thawline.training.strategy import Feed, unwrap
+from thawline.training.kept import RamFeatures
+from thawline.training.rows import present, row_feeds
+from thawline.training.strategy import Feed, Preparation, unwrap
 
 
 class Streamed:
     """Feeds features that are computed while the batch before is trained on.
 
+    Of training images nothing is kept, whatever room there is: each epoch decodes them, so that a view is always of the
+    file as it is then, and a file that goes bad is noticed in the epoch in which it does. Where views should come
+    again, `precomputed` is the strategy. Validation images are the same in every epoch; their features are kept in
+    memory where they fit.
+
     Args:
         prefix: the frozen part.
     """
+
+    gives_features = True
+    is_ready = False
 
     def __init__(self, prefix: Prefix) -> None:
         self.model = prefix.cut.suffix
         self._prefix = prefix
 
-    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> dict[str, Any]:
-        """Nothing has to be done before training."""
-        return {}
+    def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
+        """Chooses the engine."""
+        return Preparation(self._prefix.introduce(source))
 
-    def feeds(self, source: ImageSource, *, epoch: int, view: int, shuffle: bool) -> Iterator[Feed]:
-        """The features of one epoch."""
-        for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
-            yield Feed(unwrap(self._prefix.engine.run(batch.images)), batch.targets, batch.indices)
+    def feeds(
+        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+    ) -> Iterator[Feed]:
+        """The features of one epoch; from memory when all of them are kept there.
+
+        As with stored features, a file that goes away after its features were kept is not missed.
+        """
+        if kept is not None and not len(kept.lacking(present(source, np.arange(len(source))), view)):
+
+            def read(indices: np.ndarray) -> list[np.ndarray]:
+                return kept.rows(indices, view)
+
+            yield from row_feeds(source, read, self._prefix.cut.row_bytes, epoch=epoch, view=view, shuffle=shuffle)
+            return
+        waiting: deque[Batch] = deque()
+
+        def images() -> Generator[np.ndarray, None, None]:
+            for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
+                waiting.append(batch)
+                yield batch.images
+
+        with closing(images()) as batches, closing(self._prefix.answers(batches)) as answers:
+            for rows in answers:
+                batch = waiting.popleft()
+                if kept is not None:
+                    kept.keep(batch.indices, view, rows)
+                yield Feed(unwrap(rows), batch.targets, batch.indices)

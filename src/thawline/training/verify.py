@@ -12,7 +12,8 @@ from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, NothingToLearnError
 from thawline.features.cache import FeatureCache
-from thawline.features.engines import ENGINE_BATCH, make_engine
+from thawline.features.engines.engine import ENGINE_BATCH
+from thawline.features.engines.make import make_engine
 from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.held import HeldModel

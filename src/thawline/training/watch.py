@@ -76,17 +76,21 @@ class LastGoodEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._moving = moving
         self._optimizer = optimizer
         self._epoch = 0
+        self._batches_seen = 0
         self._good = _copies(moving)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes where the training is."""
-        self._epoch = epoch
+        self._epoch, self._batches_seen = epoch, 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the loss; Keras gives it as a number with every batch."""
+        """Looks at the loss; Keras gives it as a number with every batch, or with the last of several."""
+        first, self._batches_seen = self._batches_seen + 1, min(batch + 1, self.params["steps"])
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            self._give_up(f"The loss became {loss}", f", batch {batch + 1}")
+            last = self._batches_seen
+            where = f"batch {last}" if first == last else f"one of the batches {first} to {last}"
+            self._give_up(f"The loss became {loss}", f", {where}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the weights, and keeps them when they are good."""

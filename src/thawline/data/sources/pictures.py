@@ -15,6 +15,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.data.decode import Decoding, decode
+from thawline.data.file_memory import DIGEST, FileMemory, read_watched
 from thawline.data.resize import INTERPOLATIONS
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
 from thawline.progress import progress
@@ -56,6 +57,9 @@ class Pictures(Protocol):
 class FilePictures:
     """Pictures in files, decoded when they are asked for; each file's digest is taken once.
 
+    Digests are remembered for later runs, see `thawline.data.file_memory`: a file that is the same as then by path,
+    size, time of change and inode is not read for it again.
+
     Args:
         paths: the files.
         decoding: size, colour and interpolation.
@@ -71,6 +75,7 @@ class FilePictures:
         self._digests: dict[Path, bytes] = {}
         # Files that could not be read for their digests; who can do without them does not try them again.
         self._lost: dict[Path, UnreadableImageError] = {}
+        self._memory = FileMemory()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -82,7 +87,7 @@ class FilePictures:
         return self.decoding.identity()
 
     def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
-        """The digest of each row's file; files are read the first time only.
+        """The digest of each row's file; files are read the first time only, and not even then where it is remembered.
 
         Raises:
             UnreadableImageError: a file cannot be read, and nobody is to be told instead.
@@ -90,18 +95,9 @@ class FilePictures:
         paths = [self.names[row] for row in rows]
         given_up = self._lost if failed is not None else {}
         unknown = list(dict.fromkeys(path for path in paths if path not in self._digests and path not in given_up))
-        with (
-            progress("reading", len(unknown), show=show_progress) as advance,
-            ThreadPoolExecutor(_SCAN_THREADS) as pool,
-        ):
-            for path, digest in zip(unknown, pool.map(_digest_file, unknown), strict=True):
-                if isinstance(digest, bytes):
-                    self._digests[path] = digest
-                elif failed is None:
-                    raise digest
-                else:
-                    self._lost[path] = digest
-                advance(1)
+        if unknown:
+            self._digests |= self._memory.recall(unknown, DIGEST)
+            self._read_digests([path for path in unknown if path not in self._digests], show_progress, failed)
         if failed is not None and self._lost:
             for row, path in zip(rows, paths, strict=True):
                 if path not in self._digests:
@@ -120,8 +116,30 @@ class FilePictures:
         pixels = decode(data, self.decoding, name=str(path))
         digest = blake3(data).digest()
         if self._digests.setdefault(path, digest) != digest:
+            # Or the next run would remember, and fail in the same way.
+            self._memory.forget(path, DIGEST)
             raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
         return pixels, digest
+
+    def _read_digests(self, paths: list[Path], show_progress: bool, failed: Failed | None) -> None:
+        with (
+            progress("reading", len(paths), show=show_progress) as advance,
+            ThreadPoolExecutor(_SCAN_THREADS) as pool,
+        ):
+            try:
+                for path, (digest, stamp) in zip(paths, pool.map(_digest_file, paths), strict=True):
+                    if isinstance(digest, bytes):
+                        self._digests[path] = digest
+                        self._memory.keep(stamp, DIGEST, digest)
+                    elif failed is None:
+                        raise digest
+                    else:
+                        self._lost[path] = digest
+                    advance(1)
+            finally:
+                # What is asked for one by one waits for company: each transaction waits for the disk.
+                if len(paths) > 1:
+                    self._memory.flush()
 
 
 class ArrayPictures:
@@ -195,11 +213,16 @@ def _read(path: Path) -> bytes:
         raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
 
 
-def _digest_file(path: Path) -> bytes | UnreadableImageError:
-    try:
-        return blake3(_read(path)).digest()
-    except UnreadableImageError as error:
-        return error
+def _digest_file(path: Path) -> tuple[bytes | UnreadableImageError, bytes | None]:
+    """The digest, or why there is none, and the stamp to keep it under."""
+
+    def digest(path: Path) -> bytes | UnreadableImageError:
+        try:
+            return blake3(_read(path)).digest()
+        except UnreadableImageError as error:
+            return error
+
+    return read_watched(path, digest)
 
 
 def _stand_in(path: Path) -> bytes:

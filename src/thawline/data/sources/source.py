@@ -19,6 +19,7 @@ from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, T
 from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
 from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
+from thawline.data.sources.look import SourceLook
 from thawline.data.sources.pictures import Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
@@ -383,7 +384,26 @@ class ImageSource(LeavesOut):
             UnreadableImageError: the file cannot be decoded.
             ImageChangedError: the file is not the one whose digest was taken.
         """
+        return self._show(*self.pictures.pixels(self.rows[index]), view)
+
+    def views(self, index: int, views: Sequence[int]) -> list[np.ndarray]:
+        """Several views of one image, as `picture` gives each of them, with one decoding for all.
+
+        Args:
+            index: the image's index.
+            views: the views' numbers.
+
+        Returns:
+            uint8 (height, width, channels), 0 to 255, of each view.
+
+        Raises:
+            UnreadableImageError: the file cannot be decoded.
+            ImageChangedError: the file is not the one whose digest was taken.
+        """
         pixels, digest = self.pictures.pixels(self.rows[index])
+        return [self._show(pixels, digest, view)[0] for view in views]
+
+    def _show(self, pixels: np.ndarray, digest: bytes, view: int) -> tuple[np.ndarray, Draw]:
         if self.augmentation is None:
             return pixels, Draw()
         numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
@@ -421,7 +441,7 @@ class ImageSource(LeavesOut):
             view: the view that the model sees, for targets that are made of pixels.
             images: that view, uint8 (n, height, width, channels), where it is there already.
         """
-        return self._labels.targets(self.rows[indices], _Look(self, indices, view, images))
+        return self._labels.targets(self.rows[indices], SourceLook(self, indices, view, images))
 
     def target_content(self) -> bytes:
         """What targets and weights depend on, to tell one training from another."""
@@ -470,24 +490,3 @@ class ImageSource(LeavesOut):
             )
         view = view_of_epoch(epoch, views)
         return iterate(self, view, epoch=epoch, shuffle=shuffle, start=start, shard=shard)
-
-
-class _Look:
-    """One view of a batch of a source, made when labels ask for it."""
-
-    def __init__(self, source: ImageSource, indices: np.ndarray, view: int, images: np.ndarray | None) -> None:
-        self._source = source
-        self._indices = indices
-        self._view = view
-        self._images = images
-
-    def images(self) -> np.ndarray:
-        """The images as the model sees them."""
-        if self._images is None:
-            self._images = self._source.standardized([self._source.picture(at, self._view)[0] for at in self._indices])
-        return self._images
-
-    def follow(self, masks: list[np.ndarray]) -> list[np.ndarray]:
-        """Masks moved as the view moves the images."""
-        pairs = zip(self._indices, masks, strict=True)
-        return [self._source.mask(int(index), mask, self._view) for index, mask in pairs]

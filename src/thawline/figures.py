@@ -1,6 +1,14 @@
 """Bytes and counts as people write them: three figures and a unit."""
 
+import re
+from decimal import Decimal
+
+from thawline.errors import ArgumentError
+
 _PREFIXES = ("", "k", "M", "G", "T", "P")
+
+# A number, then a prefix of thousands (GB) or of 1024s (GiB).
+_SIZE = re.compile(r"(\d*\.?\d+)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 
 
 def format_bytes(size_bytes: float) -> str:
@@ -12,6 +20,26 @@ def format_bytes(size_bytes: float) -> str:
     """
     number, prefix = _scale(size_bytes)
     return f"{number} {prefix}B"
+
+
+def parse_bytes(text: str) -> int:
+    """The bytes that a size stands for.
+
+    Args:
+        text: a number of bytes, or a number with a unit: 500000, 500MB (thousands), 1.5GiB (1024s).
+
+    Raises:
+        ArgumentError: it is neither.
+
+    Example:
+        >>> parse_bytes("500000"), parse_bytes("31.4 kB"), parse_bytes("1.5GiB")
+        (500000, 31400, 1610612736)
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None or (found[3] and not found[2]):
+        raise ArgumentError(f"A size is a number of bytes, like 500000, 500MB, 10GB or 1.5GiB; got {text!r}.")
+    exponent = _PREFIXES.index(found[2].upper().replace("K", "k"))
+    return int(Decimal(found[1]) * (1024 if found[3] else 1000) ** exponent)
 
 
 def format_count(count: float) -> str:
