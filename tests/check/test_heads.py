@@ -108,8 +108,31 @@ def test_activations_and_losses_that_are_not_known_are_left_alone():
 def test_what_does_not_belong_together_is_found_and_nothing_else(code, head):
     (finding,) = judge_head(head)
     assert finding.code == code
-    assert finding.severity == CODES[code].partition(":")[0]
+    assert finding.severity == re.match(r"[a-z]+", CODES[code]).group()
     assert finding.what.endswith(".") and finding.fix.endswith(".")
+
+
+def loss_of(layers, from_logits, dtype):
+    keras.utils.set_random_seed(1)
+    last = keras.layers.Dense(3, "softmax", dtype=dtype)
+    model = keras.Sequential([keras.Input((3,)), last, *layers])
+    model.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=from_logits))
+    return model.evaluate(3 * np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*from_logits")
+@pytest.mark.parametrize(
+    ("layers", "dtype", "is_noticed"),
+    [([], "float32", True), ([keras.layers.Reshape((3,))], "float32", False), ([], "mixed_bfloat16", False)],
+)
+def test_keras_notices_softmax_with_from_logits_only_as_the_finding_says(layers, dtype, is_noticed):
+    right, wrong = (loss_of(layers, from_logits, dtype) for from_logits in (False, True))
+    assert (abs(right - wrong) < 1e-6) == is_noticed
+
+
+def test_softmax_with_from_logits_is_an_error_in_mixed_precision():
+    (finding,) = judge_head(replace(softmax, from_logits=True, given=TensorSpec((None, 5), "float16")))
+    assert (finding.code, finding.severity) == ("head-softmax-logits", "error")
 
 
 def test_five_classes_with_a_single_sigmoid_are_told_so():
@@ -161,6 +184,7 @@ def test_metrics_that_count_something_else_are_found(head, metric):
         (several, ["binary_accuracy", keras.metrics.F1Score()]),
         (quantity, ["mae", lambda y, p: p, None]),
         (replace(sigmoid, activation="linear", from_logits=True), keras.metrics.BinaryAccuracy(threshold=0.0)),
+        (replace(sigmoid, activation="linear", loss="meansquarederror"), "accuracy"),
     ],
 )
 def test_metrics_that_fit_are_silent(head, metric):
@@ -303,4 +327,4 @@ def test_labels_for_an_output_that_is_not_there_are_found():
 def test_every_code_is_told_with_its_severity():
     for code, meaning in CODES.items():
         assert re.fullmatch(r"head-[a-z-]+", code)
-        assert meaning.partition(": ")[0] in ("error", "warning", "note")
+        assert re.match(r"(error|warning|note)\b", meaning)

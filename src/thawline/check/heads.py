@@ -5,7 +5,8 @@ with one. Each rule is a plain function from facts to a finding or None.
 
 What Keras does with a pair that does not belong together was tried with Keras 3.15 on TensorFlow: a cross entropy
 whose answers come straight from a softmax or a sigmoid goes back to the logits and applies what it expects itself. So
-training goes on as if the other activation were there, and only the answers are not what was trained.
+training goes on as if the other activation were there, and only the answers are not what was trained. In mixed
+precision, or with a layer behind the activation, it does not, and softmax is applied twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ CODES: dict[str, str] = {
     "head-map-size": "error: the targets are images, and the answers have another height and width",
     "head-width": "error: the last layer's units are not what the labels want",
     "head-one-softmax": "error: softmax over a single unit, which is always 1",
-    "head-softmax-logits": "warning: answers are probabilities already, but the loss has from_logits=True",
+    "head-softmax-logits": "warning or error: answers are probabilities already, but the loss has from_logits=True",
     "head-logits": "error: answers are no probabilities, but the loss compares probabilities",
     "head-sigmoid-categorical": "error: one sigmoid per class with a loss for exactly one class per image",
     "head-softmax-binary": "error: softmax over several classes with a loss that looks at each class by itself",
@@ -172,7 +173,7 @@ def _at_phase(found: list[Finding], phase: int | None) -> list[Finding]:
 
 
 def _finding(code: str, what: str, fix: str, **evidence: Any) -> Finding:
-    severity: Severity = CODES[code].partition(":")[0]  # type: ignore[assignment]
+    severity: Severity = CODES[code].partition(":")[0].partition(" or ")[0]  # type: ignore[assignment]
     return Finding(code, severity, what, fix, evidence=tuple(evidence.items()))
 
 
@@ -241,13 +242,14 @@ def _one_softmax(head: Head) -> Finding | None:
 def _softmax_logits(head: Head) -> Finding | None:
     if head.loss not in _CROSS_ENTROPIES or not head.from_logits or head.activation not in _PROBABILITIES:
         return None
-    return _finding(
+    found = _finding(
         "head-softmax-logits",
         f"{head.who} ends with {head.activation}, so that its answers are probabilities, but {head.loss_text} has "
-        "from_logits=True and would apply it once more: Keras on TensorFlow notices in float32 and warns, elsewhere "
-        "the loss is flat.",
+        "from_logits=True: Keras on TensorFlow notices in float32, where no layer is behind, and otherwise applies the "
+        "activation twice.",
         "Take from_logits=True out of the loss, or the activation out of the last layer.",
     )
+    return found if head.given.dtype == "float32" else replace(found, severity="error")
 
 
 def _logits(head: Head) -> Finding | None:
@@ -412,7 +414,8 @@ def _metric_problem(head: Head, metric: Metric) -> tuple[str, str] | None:
             return "looks for one class only, but an image may show several", "'binary_accuracy'"
         if (name == "sparsecategoricalaccuracy", head.labels) in ((True, "one-hot"), (False, "numbers")):
             return f"does not go with labels that are {head.wanted}", "'accuracy'"
-    if name in _FROM_LOGITS and head.activation == "linear" and metric.threshold == 0.5:
+    is_logit = head.loss in _BINARY and head.activation == "linear"
+    if name in _FROM_LOGITS and is_logit and metric.threshold == 0.5:
         return "takes answers from 0.5 on for a yes, but without activation it is those from 0 on", _FROM_LOGITS[name]
     return None
 
