@@ -7,6 +7,9 @@ ways of finding pairs compare with how near neighbours in this data usually are:
   neighbours. It finds copies among textures, where features of a copy may lie as far off as those of another photo.
 - by features, confirmed on pixels: neighbours that are nearer than usual, whose small pictures agree once one is moved
   over the other. It finds cropped copies among drawings and photos, where many small pictures agree by their layout.
+
+What is left of the difference of two pictures is compared with what is left between any two of their class, so that
+a scene that never changes makes no duplicates.
 """
 
 import os
@@ -25,8 +28,12 @@ from thawline.check.nearest import directions, nearest
 # Usual neighbours are the fifth ones: a picture that is there two or three times does not count as usual.
 _USUAL_RANK = 5
 
-# By small pictures alone: so many times the upper spread above usual neighbours, and at least this much.
-_SPREADS, _LEAST_AGREEMENT = 12.0, 0.6
+# By small pictures alone: so many times the upper spread above usual neighbours, and at least this much. The spread
+# counts as 0.01 at least, so that nothing is found so where usual neighbours agree to 0.88 or more.
+_SPREADS, _LEAST_SPREAD, _LEAST_AGREEMENT = 12.0, 0.01, 0.6
+
+# Of fewer images it is not known what is usual.
+_ENOUGH = 20
 
 # By features: at most half as far as usual neighbours, and at least this near.
 _NEARER, _LEAST_NEARNESS = 0.5, 0.7
@@ -34,6 +41,9 @@ _NEARER, _LEAST_NEARNESS = 0.5, 0.7
 # By features and pixels together: the sum of 1 - cosine and of what is left of the difference of pixels, as a share of
 # what is left between any two images of the class. Drawings of one series start at 0.4, most copies end there.
 _DIFFERENCE = 0.4
+
+# Whatever features say: small pictures that agree this much, and of whose difference so little is left in colour.
+_ALIKE, _LEFT_OVER = 0.97, 0.1
 
 # Copies have about the contrast of their picture; a faint pattern and a strong one are two pictures.
 _CONTRASTS = (0.5, 2.0)
@@ -66,9 +76,9 @@ class NearPair(NamedTuple):
 def near_pairs(features: np.ndarray, thumbnails: np.ndarray, labels: np.ndarray | None = None) -> list[NearPair]:
     """Pairs of nearly the same images, the most alike first.
 
-    An image is compared with its ten nearest by features and its three nearest by small pictures, so that in a large
-    set of copies not every pair is listed. Cost: two searches of `nearest` over 256 numbers and one over d, and about
-    5 ms for each pair that features suggest.
+    An image is compared with its ten nearest by features and its five nearest by small pictures, so that in a large
+    set of copies not every pair is listed. Cost: two searches of `nearest` over 256 numbers and one over d, and some
+    milliseconds for each pair that they suggest.
 
     Args:
         features: float32 (n, d), what the base says of each image.
@@ -81,15 +91,17 @@ def near_pairs(features: np.ndarray, thumbnails: np.ndarray, labels: np.ndarray 
     if len(features) < 2:
         return []
     small, mirrored = _small(thumbnails), _small(thumbnails[:, :, ::-1])
-    pairs: dict[tuple[int, int], float] = {}
-    _add_by_pixels(pairs, small, mirrored)
-    suggested = {pair: cosine for pair, cosine in _suggested(features).items() if pair not in pairs}
+    pairs, alike = _by_pixels(small, mirrored)
+    left_over = dict.fromkeys(alike, _LEFT_OVER) | {
+        pair: max(_DIFFERENCE - (1 - cosine), _LEFT_OVER) for pair, cosine in _suggested(features).items()
+    }
+    suggested = [pair for pair in left_over if pair not in pairs]
     usual = _UsualDifference(thumbnails, labels)
 
     def confirm(pair: tuple[int, int]) -> float | None:
         first, second = pair
-        left_over = (_DIFFERENCE - (1 - suggested[pair])) * min(usual(first), usual(second))
-        needed = (1 - left_over**2) ** 0.5
+        allowed = left_over[pair] * min(usual(first), usual(second))
+        needed = (1 - allowed**2) ** 0.5
         is_mirrored = bool(small[first] @ mirrored[second] > small[first] @ small[second])
         other = thumbnails[second][:, ::-1] if is_mirrored else thumbnails[second]
         found = agreement(thumbnails[first], np.ascontiguousarray(other), enough=needed)
@@ -126,17 +138,23 @@ def agreement(first: np.ndarray, second: np.ndarray, *, enough: float = 1.0) -> 
     return best
 
 
-def _add_by_pixels(pairs: dict[tuple[int, int], float], small: np.ndarray, mirrored: np.ndarray) -> None:
-    """Adds the pairs whose small pictures agree far better than those of usual neighbours."""
+def _by_pixels(small: np.ndarray, mirrored: np.ndarray) -> tuple[dict[tuple[int, int], float], set[tuple[int, int]]]:
+    """Pairs whose small pictures agree far better than those of usual neighbours, and pairs that are worth a look."""
     straight = nearest(small, _USUAL_RANK)
     flipped = nearest(small, _USUAL_RANK, others=mirrored)
     usual = np.maximum(straight[1][:, -1], flipped[1][:, -1])
     middle, upper = np.quantile(usual, (0.5, 0.75))
-    least = max(_LEAST_AGREEMENT, middle + _SPREADS * (upper - middle))
+    least = max(_LEAST_AGREEMENT, middle + _SPREADS * max(upper - middle, _LEAST_SPREAD))
+    far_above: dict[tuple[int, int], float] = {}
+    alike: set[tuple[int, int]] = set()
     for indices, cosines in (straight, flipped):
-        for place, rank in np.argwhere(cosines >= least).tolist():
-            pair = _ordered(place, int(indices[place, rank]))
-            pairs[pair] = max(pairs.get(pair, 0.0), min(float(cosines[place, rank]), 1.0))
+        for place, rank in np.argwhere(cosines >= min(least, _ALIKE)).tolist():
+            pair, found = _ordered(place, int(indices[place, rank])), min(float(cosines[place, rank]), 1.0)
+            if found >= least and len(small) >= _ENOUGH:
+                far_above[pair] = max(far_above.get(pair, 0.0), found)
+            if found >= _ALIKE:
+                alike.add(pair)
+    return far_above, alike
 
 
 def _suggested(features: np.ndarray) -> dict[tuple[int, int], float]:
@@ -162,7 +180,8 @@ class _UsualDifference:
 
     def __call__(self, place: int) -> float:
         others = [other for other in self._samples[self._labels[place]] if other != place]
-        if not others:
+        if len(others) < _SAMPLE // 2:
+            # Too few to tell, and one of them may be the copy.
             return 1.0
         whole = np.ones(self._thumbnails.shape[1:3], bool)
         found = [_correlation(self._thumbnails[place], self._thumbnails[other], whole) for other in others]
@@ -205,13 +224,20 @@ def _moved_agreement(first: np.ndarray, second: np.ndarray, zoom: float) -> floa
 
 
 def _correlation(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> float:
-    """The correlation of the pixels of two pictures, all channels together; -1 where their contrasts are far apart."""
+    """The correlation of the pixels of two pictures, all channels together; -1 where their contrasts are far apart.
+
+    It is the smaller one of two: around the mean of all channels, so that colours count, and around the mean of each,
+    so that one colour all over is no pattern.
+    """
     one, other = first[where].astype(np.float64), second[where].astype(np.float64)
-    spread, other_spread = float(one.std()), float(other.std())
-    if min(spread, other_spread) < _LEAST_CONTRAST or not _CONTRASTS[0] <= spread / other_spread <= _CONTRASTS[1]:
-        return -1.0
-    found = float(((one - one.mean()) * (other - other.mean())).mean()) / (spread * other_spread)
-    return min(round(found, 6), 1.0)
+    found = 1.0
+    for axis in (None, 0):
+        rest, other_rest = one - one.mean(axis=axis), other - other.mean(axis=axis)
+        spread, other_spread = float(np.sqrt((rest**2).mean())), float(np.sqrt((other_rest**2).mean()))
+        if min(spread, other_spread) < _LEAST_CONTRAST or not _CONTRASTS[0] <= spread / other_spread <= _CONTRASTS[1]:
+            return -1.0
+        found = min(found, float((rest * other_rest).mean()) / (spread * other_spread))
+    return round(found, 6)
 
 
 def _ordered(first: int, second: int) -> tuple[int, int]:
