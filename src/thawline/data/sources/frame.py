@@ -117,8 +117,8 @@ class ImageFrame(ImageSource):
         )
         self._leave_out_unreadable(on_error)
 
-    def _column(self, name: str) -> list[Any] | None:
-        """A column of the table for the images of this source."""
+    def column(self, name: str) -> list[Any] | None:
+        """What the table says of each image in the column of this name; None where there is no such column."""
         values = self._columns.get(name)
         return None if values is None else [values[row] for row in self.rows]
 

@@ -252,7 +252,7 @@ class ImageSource(LeavesOut):
         digests = self.content_digests()
         if groups is None:
             return positions(digests, self.seed)
-        column = self._column(groups) if isinstance(groups, str) else None
+        column = self.column(groups) if isinstance(groups, str) else None
         keys = group_keys(groups, self.paths, column)
         first: dict[bytes, int] = {}
         torn = [index for index, digest in enumerate(digests) if keys[first.setdefault(digest, index)] != keys[index]]
@@ -265,8 +265,8 @@ class ImageSource(LeavesOut):
             )
         return positions(keys, self.seed)
 
-    def _column(self, name: str) -> list[Any] | None:
-        """What a table says of each image, for sources that have one."""
+    def column(self, name: str) -> list[Any] | None:
+        """What a table says of each image in the column of this name; None where there is no such table or column."""
         return None
 
     def _parts(self, sides: np.ndarray, count: int) -> tuple[Self, ...]:
