@@ -28,6 +28,9 @@ LEAST_ROOM = 1 << 20
 # keeps them as long as it has room, and takes them when somebody needs it.
 _MAPPED_BYTES = 1 << 30
 
+# So much is written to see whether a file may grow: a block of most file systems.
+_TRIED_BYTES = 4096
+
 # A process may open an LMDB folder once only: caches on the same folder share what is open.
 _open_stores: "weakref.WeakValueDictionary[Path, Store]" = weakref.WeakValueDictionary()
 _open_lock = threading.Lock()
@@ -132,7 +135,8 @@ class Store:
 
     def row_count(self) -> int:
         """How many rows are stored."""
-        return int(self._environment.stat()["entries"]) - 1
+        with self._counted():
+            return int(self._environment.stat()["entries"]) - 1
 
     def is_own(self, key: bytes) -> bool:
         """Whether a key is the store's own and no row's."""
@@ -140,8 +144,7 @@ class Store:
 
     def used_bytes(self) -> int:
         """Bytes of all pages that are in use."""
-        information, statistics = self._environment.info(), self._environment.stat()
-        return int((information["last_pgno"] + 1) * statistics["psize"])
+        return self._used_and_mapped()[0]
 
     def free_bytes(self) -> int:
         """Bytes that may still be written: what the disk has free, and what the quota leaves."""
@@ -185,6 +188,7 @@ class Store:
         Args:
             expected_bytes: how much will be read, when it is much: the process gives the memory back now and then.
         """
+        self._fit_map()
         with self._counted(), self._environment.begin(buffers=True) as transaction:
             yield transaction
         with self._gate:
@@ -200,16 +204,46 @@ class Store:
     @contextlib.contextmanager
     def writing(self, needed_bytes: int = 0) -> Iterator[Any]:
         """A write transaction; when the disk or the quota is full it is undone and CacheFullError tells so."""
+        self._fit_map(needed_bytes)
         try:
             with self._counted(), self._environment.begin(write=True) as transaction:
                 yield transaction
         except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
             raise self._full(needed_bytes, error) from error
         except lmdb.Error as error:
-            # LMDB tells a full disk in several ways, a short write among them; what it would have written tells more.
-            if shutil.disk_usage(self.path).free < needed_bytes + LEAST_ROOM:
+            # LMDB tells a full disk in several ways, a short write among them; trying tells more.
+            if not self._may_grow(needed_bytes):
                 raise self._full(needed_bytes, error) from error
             raise CacheError(f"The {self._kind.name} {str(self.path)!r} failed: {error}.") from error
+
+    def _fit_map(self, needed_bytes: int = 0) -> None:
+        """Maps the file anew where it, with what is about to be written, no longer fits, and there is room by now.
+
+        Another process may have written more than there was room for when this one opened the file.
+        """
+        used, mapped = self._used_and_mapped()
+        if used + 2 * needed_bytes + LEAST_ROOM > mapped and self._map_bytes() > mapped:
+            with self._alone():
+                self._environment.set_mapsize(self._map_bytes())
+
+    def _used_and_mapped(self) -> tuple[int, int]:
+        """Bytes of all pages that are in use, and of the map."""
+        # While the file is mapped anew there is nothing to ask.
+        with self._counted():
+            information, statistics = self._environment.info(), self._environment.stat()
+        return int((information["last_pgno"] + 1) * statistics["psize"]), int(information["map_size"])
+
+    def _may_grow(self, needed_bytes: int) -> bool:
+        """Whether the disk has room, and the system lets the file grow: users have quotas, processes limits."""
+        if shutil.disk_usage(self.path).free < needed_bytes + LEAST_ROOM:
+            return False
+        try:
+            # What lies behind its last page is nothing to LMDB.
+            with (self.path / "data.mdb").open("ab", buffering=0) as file:
+                file.write(bytes(_TRIED_BYTES))
+        except OSError:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
