@@ -28,7 +28,7 @@ from thawline.features.feature_set import (
 )
 from thawline.features.fingerprint import digest_description
 from thawline.features.rows import Storage
-from thawline.features.use import is_in_use
+from thawline.features.use import is_in_use, remove_old_marks
 from thawline.files import write_text
 from thawline.specs import TensorSpec
 from thawline.store import LEAST_ROOM, default_cache_path, open_store
@@ -179,6 +179,7 @@ class FeatureCache:
                 card = {"label": label, "specs": list(map(str, specs)), "description": description}
                 write_text(folder / CARD_NAME, json.dumps(card, indent=2, default=repr) + "\n")
             touch_card(folder)
+            remove_old_marks(folder / USERS_NAME)
             return FeatureSet(folder, tuple(specs), storage, self._make_room)
 
     def sets(self) -> list[SetReport]:
@@ -191,7 +192,7 @@ class FeatureCache:
                     identity=folder.name,
                     label=str(card.get("label", "")),
                     shapes=", ".join(map(str, card.get("specs", ()))),
-                    rows=_count_rows(folder),
+                    rows=self._count_rows(folder),
                     size_bytes=_size_bytes(folder),
                     last_used=datetime.fromtimestamp(_last_used(folder), UTC),
                     is_in_use=is_in_use(folder / USERS_NAME),
@@ -249,8 +250,10 @@ class FeatureCache:
             return
         self.prune(max(most, 0))
         if self.size_bytes > most:
-            quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
-            move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
+            if self._max_bytes is None:
+                quota, move = f", of which it takes {DEFAULT_SHARE:.0%} at most", "make room, give max_bytes"
+            else:
+                quota, move = f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB", "make room, raise max_bytes"
             raise CacheFullError(
                 f"The feature cache {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, it has "
                 f"{self.size_bytes / 1e6:,.1f} MB in use, the disk has {self._disk_free_bytes() / 1e6:,.1f} MB free"
@@ -260,16 +263,31 @@ class FeatureCache:
 
     def _verify_set(self, folder: Path) -> SetCheck:
         label = str(read_card(folder).get("label", ""))
-        problem = ""
+        rows, damaged, problem = 0, 0, ""
         try:
-            rows, damaged = FeatureSet(folder, (), "float32", self._make_room).verify()
+            rows, damaged = self._count_damaged(folder)
         except CacheError as error:
-            rows, damaged, problem = 0, 0, str(error)
+            problem = str(error)
         if problem:
             # What cannot be read at all is of no use to anybody who does not hold it already.
             self._take_away(folder)
             self._empty_trash()
         return SetCheck(folder.name, label, rows, damaged, problem)
+
+    def _count_damaged(self, folder: Path) -> tuple[int, int]:
+        with self._lock():
+            # Another process may have deleted it meanwhile, and opening would make it anew.
+            if not folder.exists():
+                return 0, 0
+            features = FeatureSet(folder, (), "float32", self._make_room)
+        return features.verify()
+
+    def _count_rows(self, folder: Path) -> int | None:
+        with self._lock():
+            try:
+                return open_store(folder, KIND).row_count() if folder.exists() else None
+            except CacheError:
+                return None
 
     def _take_away(self, folder: Path) -> bool:
         """Puts a set into the trash unless it is in use; says whether it did."""
@@ -308,10 +326,3 @@ def _last_used(folder: Path) -> float:
         return (folder / CARD_NAME).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _count_rows(folder: Path) -> int | None:
-    try:
-        return open_store(folder, KIND).row_count()
-    except CacheError:
-        return None
