@@ -1,13 +1,16 @@
 """The store on the ground floor: what it holds is named in its errors. What it keeps is tested by its caches."""
 
 import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from thawline import store as stores
-from thawline.errors import ArgumentError, CacheError
+from thawline.errors import ArgumentError, CacheError, CacheFullError
 from thawline.store import Kind, open_store
 
 KIND = Kind("pixel cache", "path=", 1)
@@ -98,3 +101,36 @@ def test_a_file_that_was_cut_off_is_an_error_and_not_the_end_of_the_process(tmp_
     os.truncate(tmp_path / "data.mdb", 8192)
     with pytest.raises(CacheError, match=r"cannot be opened: .*Name another folder"):
         open_store(tmp_path, KIND)
+
+
+@pytest.fixture
+def free_bytes(monkeypatch, tmp_path):
+    """What the disk has free, which a test may change."""
+    free = [2 << 20]
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=free[0]))
+    return free
+
+
+def test_room_that_is_made_while_a_store_is_open_is_used(tmp_path, free_bytes):
+    store = open_store(tmp_path, KIND)
+    with pytest.raises(CacheFullError, match=r"is full: 4\.2 MB more were needed, the disk has 2\.1 MB free"):
+        write_rows(store, 1, 4 << 20)
+    free_bytes[0] = 64 << 20
+    write_rows(store, 4, 4 << 20)
+    assert read_row(store, 3, 4 << 20) == bytes([3]) * (4 << 20)
+
+
+def test_what_another_process_wrote_beyond_the_room_there_was_is_read(tmp_path, free_bytes):
+    store = open_store(tmp_path, KIND)
+    write_rows(store, 1, 100)
+    free_bytes[0] = 64 << 20
+    other = """
+import lmdb, sys
+with lmdb.open(sys.argv[1], map_size=64 << 20) as environment, environment.begin(write=True) as transaction:
+    transaction.put(b"0007", bytes([7]) * (8 << 20))
+"""
+    subprocess.run([sys.executable, "-c", other, tmp_path], check=True)
+    assert read_row(store, 7, 8 << 20) == bytes([7]) * (8 << 20)
+    write_rows(store, 2, 100)
+    assert read_row(store, 1, 100) == bytes([1]) * 100

@@ -47,6 +47,8 @@ with lmdb.open(sys.argv[1], create=False) as environment, environment.begin(buff
     for row in transaction.cursor():
         pass
 """
+# So much is written to see whether a file may grow: a block of most file systems.
+_TRIED_BYTES = 4096
 
 # A process may open an LMDB folder once only: caches on the same folder share what is open.
 _open_stores: "weakref.WeakValueDictionary[Path, Store]" = weakref.WeakValueDictionary()
@@ -152,7 +154,8 @@ class Store:
 
     def row_count(self) -> int:
         """How many rows are stored."""
-        return int(self._environment.stat()["entries"]) - 1
+        with self._counted():
+            return int(self._environment.stat()["entries"]) - 1
 
     def is_own(self, key: bytes) -> bool:
         """Whether a key is the store's own and no row's."""
@@ -160,8 +163,7 @@ class Store:
 
     def used_bytes(self) -> int:
         """Bytes of all pages that are in use."""
-        information, statistics = self._environment.info(), self._environment.stat()
-        return int((information["last_pgno"] + 1) * statistics["psize"])
+        return self._used_and_mapped()[0]
 
     def free_bytes(self) -> int:
         """Bytes that may still be written: what the disk has free, and what the quota leaves."""
@@ -210,6 +212,7 @@ class Store:
         Raises:
             CacheDamagedError: the file is not as it was left; CacheError: it cannot be read for another reason.
         """
+        self._fit_map()
         try:
             with self._counted(), self._environment.begin(buffers=True) as transaction:
                 yield transaction
@@ -228,16 +231,46 @@ class Store:
     @contextlib.contextmanager
     def writing(self, needed_bytes: int = 0) -> Iterator[Any]:
         """A write transaction; when the disk or the quota is full it is undone and CacheFullError tells so."""
+        self._fit_map(needed_bytes)
         try:
             with self._counted(), self._environment.begin(write=True) as transaction:
                 yield transaction
         except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
             raise self._full(needed_bytes, error) from error
         except lmdb.Error as error:
-            # LMDB tells a full disk in several ways, a short write among them; what it would have written tells more.
-            if disk_free_bytes(self.path) < needed_bytes + LEAST_ROOM:
+            # LMDB tells a full disk in several ways, a short write among them; trying tells more.
+            if not self._may_grow(needed_bytes):
                 raise self._full(needed_bytes, error) from error
             raise self._failed(error) from error
+
+    def _fit_map(self, needed_bytes: int = 0) -> None:
+        """Maps the file anew where it, with what is about to be written, no longer fits, and there is room by now.
+
+        Another process may have written more than there was room for when this one opened the file.
+        """
+        used, mapped = self._used_and_mapped()
+        if used + 2 * needed_bytes + LEAST_ROOM > mapped and self._map_bytes() > mapped:
+            with self._alone():
+                self._environment.set_mapsize(self._map_bytes())
+
+    def _used_and_mapped(self) -> tuple[int, int]:
+        """Bytes of all pages that are in use, and of the map."""
+        # While the file is mapped anew there is nothing to ask.
+        with self._counted():
+            information, statistics = self._environment.info(), self._environment.stat()
+        return int((information["last_pgno"] + 1) * statistics["psize"]), int(information["map_size"])
+
+    def _may_grow(self, needed_bytes: int) -> bool:
+        """Whether the disk has room, and the system lets the file grow: users have quotas, processes limits."""
+        if disk_free_bytes(self.path) < needed_bytes + LEAST_ROOM:
+            return False
+        try:
+            # What lies behind its last page is nothing to LMDB.
+            with (self.path / _DATA_NAME).open("ab", buffering=0) as file:
+                file.write(bytes(_TRIED_BYTES))
+        except OSError:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:

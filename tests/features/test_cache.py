@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from thawline.errors import ArgumentError, CacheError, CacheFullError
+from thawline.features import feature_set
 from thawline.features.cache import FeatureCache
 from thawline.features.feature_set import stored_bytes
 from thawline.features.fingerprint import row_key
 from thawline.features.rows import HEADER_BYTES
+from thawline.features.use import InUse, is_in_use
 from thawline.specs import TensorSpec
 from thawline.store import default_cache_path
 
@@ -238,7 +240,7 @@ def test_a_full_disk_is_told_with_what_is_free_and_room_made_is_used(tmp_path, m
     features = one_set(FeatureCache(tmp_path), 10_000)
     row = floats(1, 10_000)
     stored = fill(features, row)
-    with pytest.raises(CacheFullError, match=r"the disk has 1\.0 MB free\. .*make room, or name another folder"):
+    with pytest.raises(CacheFullError, match=r"the disk has 1\.0 MB free, .*make room, give max_bytes, or name"):
         features.write(keys(stored), [row])
     free[0] = 8 * MEGABYTE
     one_set(FeatureCache(tmp_path), 10_000).write(keys(stored), [row])
@@ -295,3 +297,85 @@ def test_rows_take_no_more_disk_than_was_said(row_bytes, tmp_path):
         features.write(keys, [np.zeros((50, row_bytes), "uint8")])
     # Besides, LMDB keeps the pages that its last transactions copied.
     assert count * row_bytes < cache.size_bytes - before <= count * stored_bytes(row_bytes) + 400_000
+
+
+def test_without_a_limit_half_of_the_disk_is_left_to_others_and_the_error_says_so(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=3 * MEGABYTE))
+    features = one_set(FeatureCache(tmp_path), 10_000)
+    with pytest.raises(
+        CacheFullError,
+        match=r"4\.1 MB more were needed, .* 3\.1 MB free, of which it takes 50% at most.*give max_bytes",
+    ):
+        features.write(keys(*range(99)), [floats(99, 10_000)])
+
+
+def test_marks_of_processes_that_were_killed_are_taken_for_none_and_go_with_the_next_opening(tmp_path):
+    cache = FeatureCache(tmp_path)
+    path = one_set(cache, 2).path
+    (path / "users" / "12345-abcdef").touch()
+    assert [report.is_in_use for report in cache.sets()] == [False]
+    features = one_set(cache, 2)
+    assert [report.is_in_use for report in cache.sets()] == [True]
+    assert cache.clear() == []
+    assert not (path / "users" / "12345-abcdef").exists()
+    del features
+    assert len(cache.clear()) == 1
+
+
+def test_who_opens_a_set_is_not_put_off_by_who_asks_whether_it_is_in_use(tmp_path):
+    """Asking holds each mark for a moment, one that is just being made, too."""
+    folder, stop = tmp_path / "users", threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            is_in_use(folder)
+
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    try:
+        for _ in range(50):
+            mark = InUse(folder)
+            assert len(list(folder.iterdir())) >= 1
+            mark.let_go()
+    finally:
+        stop.set()
+        for thread in asking:
+            thread.join()
+
+
+def test_a_set_that_another_process_deletes_under_a_check_is_not_made_anew(tmp_path, monkeypatch):
+    cache = FeatureCache(tmp_path)
+    one_set(cache, 2).write(keys(0), [floats(1, 2)])
+    (folder,) = cache._folders()
+    monkeypatch.setattr(cache, "_folders", lambda: iter([folder]))
+    shutil.rmtree(folder)
+    assert [(check.rows, check.damaged, check.problem) for check in cache.verify()] == [(0, 0, "")]
+    assert [report.rows for report in cache.sets()] == [None]
+    assert not folder.exists()
+
+
+def test_a_set_that_cannot_be_read_at_all_is_taken_away_by_a_check(tmp_path):
+    cache = FeatureCache(tmp_path)
+    path = one_set(cache, 2).path
+    (path / "data.mdb").write_bytes(b"something else " * 1000)
+    (check,) = cache.verify()
+    assert "cannot be opened" in check.problem
+    assert cache.sets() == []
+
+
+def test_a_row_that_was_mended_while_a_check_ran_stays(tmp_path, monkeypatch):
+    features = one_set(FeatureCache(tmp_path), 2)
+    features.write(keys(0, 1), [floats(2, 2)])
+    whole, looked_at = feature_set.is_whole, []
+
+    def is_whole(key, row):
+        """The first look finds a damaged row, the second one does not."""
+        looked_at.append(key)
+        return len(looked_at) > 1 and whole(key, row)
+
+    monkeypatch.setattr(feature_set, "is_whole", is_whole)
+    assert features.verify() == (2, 0)
+    assert looked_at == keys(0, 1, 0)
+    assert features.missing(keys(0, 1)) == []

@@ -29,7 +29,7 @@ from thawline.features.feature_set import (
 )
 from thawline.features.identity import digest_description
 from thawline.features.rows import Storage
-from thawline.features.use import is_in_use
+from thawline.features.use import is_in_use, remove_old_marks
 from thawline.files import write_text
 from thawline.specs import TensorSpec
 from thawline.store import LEAST_ROOM, count_rows, default_cache_path, disk_free_bytes, reading_ends_process
@@ -262,8 +262,10 @@ class FeatureCache:
             return
         self.prune(max(most, 0))
         if self.size_bytes > most:
-            quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
-            move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
+            if self._max_bytes is None:
+                quota, move = f", of which it takes {DEFAULT_SHARE:.0%} at most", "make room, give max_bytes"
+            else:
+                quota, move = f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB", "make room, raise max_bytes"
             raise CacheFullError(
                 f"The feature cache {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, it has "
                 f"{self.size_bytes / 1e6:,.1f} MB in use, the disk has {self._disk_free_bytes() / 1e6:,.1f} MB free"
@@ -279,6 +281,7 @@ class FeatureCache:
         if not (folder / CARD_NAME).exists():
             write_text(folder / CARD_NAME, json.dumps(card, indent=2, default=repr) + "\n")
         touch_card(folder)
+        remove_old_marks(folder / USERS_NAME)
         try:
             return FeatureSet(folder, tuple(specs), storage, self._make_room)
         except CacheDamagedError:

@@ -91,20 +91,24 @@ def extract(
     started, worked = time.perf_counter(), time.process_time()
     digests = source.content_digests(show_progress=show_progress)
 
-    def lacking() -> list[Wanted]:
+    def missing(part: np.ndarray) -> list[int]:
+        return features.missing([row_key(digests[index], view) for index, view in zip(*part.T.tolist(), strict=True)])
+
+    def lacking() -> np.ndarray:
         # Two equal files have the same features.
         firsts = {digests[index]: index for index in reversed(range(len(source))) if not source.is_left_out(index)}
-        wanted = [(index, view) for index in reversed(firsts.values()) for view in range(views)]
-        return [
-            part[position]
-            for part in in_batches(wanted, _LOOKED_UP)
-            for position in features.missing([row_key(digests[index], view) for index, view in part])
-        ]
+        indices = np.sort(np.fromiter(firsts.values(), np.int64))
+        wanted = np.column_stack([np.repeat(indices, views), np.tile(np.arange(views), len(indices))])
+        return np.concatenate([wanted[:0], *(part[missing(part)] for part in in_batches(wanted, _LOOKED_UP))])
+
+    def is_any_lacking() -> bool:
+        # Whoever computes them goes the same way: what is last here is stored last.
+        return any(missing(part) for part in in_batches(todo[::-1], _LOOKED_UP))
 
     extracted = kept_in_float32 = 0
     todo = lacking()
-    while todo:
-        with features.sole_writer(lambda: bool(lacking()), lambda: _say_waiting(show_progress)) as is_ours:
+    while len(todo):
+        with features.sole_writer(is_any_lacking, lambda: _say_waiting(show_progress)) as is_ours:
             if not is_ours:
                 break
             # While this process waited, another may have stored them.
@@ -130,25 +134,34 @@ def heal(source: ImageSource, wanted: Sequence[Wanted], engine: Engine, features
         engine: who runs the prefix.
         features: where the features are kept.
     """
+    rows, healed = np.array(wanted, np.int64).reshape(-1, 2), 0
     # Readers come from several threads.
     with _healing:
-        for keys, tensors in _compute(source, wanted, source.content_digests(show_progress=False), engine):
+        for keys, tensors in _compute(source, rows, source.content_digests(show_progress=False), engine):
             features.write(keys, tensors)
+            healed += len(keys)
     warnings.warn(
-        f"{len(wanted)} rows of features in {features.path} were damaged or missing, and were computed anew.",
+        f"Rows of features in {features.path} were damaged or missing, and were computed anew: {healed:,}.",
         stacklevel=2,
     )
 
 
 def _compute(
-    source: ImageSource, wanted: Sequence[Wanted], digests: Sequence[bytes], engine: Engine
+    source: ImageSource, wanted: np.ndarray, digests: Sequence[bytes], engine: Engine
 ) -> Generator[tuple[list[bytes], list[np.ndarray]], None, None]:
-    """Keys and features, batch after batch; bad images are an error or left out, as the source says."""
+    """Keys and features, batch after batch; bad images are an error or left out, as the source says.
 
-    def load(part: Sequence[Wanted]) -> tuple[list[bytes], np.ndarray] | None:
+    Args:
+        source: the images.
+        wanted: an image's index and a view of it in each row, int64 (n, 2): a quarter of what tuples would take.
+        digests: of all images.
+        engine: who runs the prefix.
+    """
+
+    def load(part: np.ndarray) -> tuple[list[bytes], np.ndarray] | None:
         keys, pictures = [], []
         # The views of an image lie next to one another: it is decoded once for all of them.
-        for index, group in groupby(part, key=itemgetter(0)):
+        for index, group in groupby(part.tolist(), key=itemgetter(0)):
             wanted_views = [view for _, view in group]
             made = source.attempt(source.views, index, wanted_views)
             if made is not None:

@@ -220,6 +220,8 @@ class FeatureSet:
         advance(count - told)
         if damaged:
             with self._noting_damage(), self._store.writing() as transaction:
+                # Another process may have mended some meanwhile.
+                damaged = [name for name in damaged if not is_whole(name, transaction.get(name, b""))]
                 for name in damaged:
                     transaction.delete(name)
         return count, len(damaged)

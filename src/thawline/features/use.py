@@ -30,23 +30,35 @@ class InUse:
         folder.mkdir(parents=True, exist_ok=True)
         # Two marks of one process are two files: a lock that is held twice would be free after the first release.
         lock = FileLock(folder / f"{os.getpid()}-{secrets.token_hex(4)}", thread_local=False)
-        lock.acquire(timeout=0)
+        # Nobody else takes it, but who asks whether it is held holds it for a moment.
+        lock.acquire()
         self.let_go = weakref.finalize(self, _release, lock, os.getpid())
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a process, this one included, has a mark in the folder; marks of processes that ended are removed."""
-    if not folder.is_dir():
+    """Whether a process, this one included, has a mark in the folder."""
+    try:
+        return any(map(_is_held, list(folder.iterdir())))
+    except FileNotFoundError:
+        # There is no such folder, or no longer.
         return False
-    for mark in list(folder.iterdir()):
-        lock = FileLock(mark)
-        try:
-            with lock.acquire(timeout=0):
-                mark.unlink(missing_ok=True)
-        except OSError:
-            # Held (a Timeout is an OSError), or another user's, which nobody else may touch.
-            return True
-    return False
+
+
+def remove_old_marks(folder: Path) -> None:
+    """Removes marks of processes that were killed. Nobody may make a mark there meanwhile: it would be lost."""
+    for mark in folder.glob("*"):
+        if not _is_held(mark):
+            mark.unlink(missing_ok=True)
+
+
+def _is_held(mark: Path) -> bool:
+    lock = FileLock(mark)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except OSError:
+        # Held (a Timeout is an OSError), or another user's, which nobody else may touch.
+        return True
 
 
 def _release(lock: FileLock, owner: int) -> None:
