@@ -17,6 +17,13 @@ from thawline.features.fingerprint import row_key
 from thawline.features.options import FeatureOptions
 
 IMAGES = 8
+
+
+@pytest.fixture(autouse=True)
+def keras_engine_only():
+    """Here every engine is what it is."""
+
+
 AUGMENT = {"rotation_range": 20, "horizontal_flip": True}
 
 

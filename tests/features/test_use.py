@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from thawline.features.use import InUse, is_in_use
+from thawline.features.use import InUse, is_in_use, remove_old_marks
 
 HOLD = """
 import sys, time
@@ -52,6 +52,7 @@ def test_a_mark_of_a_killed_process_does_not_count_and_is_removed(tmp_path):
         holder.wait()
     assert len(list(tmp_path.iterdir())) == 1
     assert not is_in_use(tmp_path)
+    remove_old_marks(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,7 +60,7 @@ def test_a_copy_of_the_process_lets_nothing_go(tmp_path):
     code = f"""
 import multiprocessing, sys
 from pathlib import Path
-from thawline.features.use import InUse, is_in_use
+from thawline.features.use import InUse, is_in_use, remove_old_marks
 folder = Path({str(tmp_path)!r})
 mark = InUse(folder)
 copy = multiprocessing.get_context("fork").Process(target=mark.let_go)
