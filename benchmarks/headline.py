@@ -345,6 +345,10 @@ def run_all(task: Task, rounds: int, cache: Path) -> dict[str, float]:
             thawline(views=VIEWS, precision="bfloat16"),
         ),
         "one_view": ("thawline: precomputed, no augmentation, float32", thawline(views=1)),
+        "one_view_bfloat16": (
+            "thawline: precomputed, no augmentation, bfloat16",
+            thawline(views=1, precision="bfloat16"),
+        ),
     }
     results = {name: measure(label, way, task, rounds=rounds, cache=None) for name, (label, way) in ours.items()}
     # Features to come back to.
@@ -377,6 +381,7 @@ def run_all(task: Task, rounds: int, cache: Path) -> dict[str, float]:
         "precomputed_vs_dataset": figures["dataset_s"] / figures["precomputed_s"],
         "streamed_vs_predict_generator": figures["predict_generator_s"] / figures["streamed_s"],
         "precomputed_vs_predict_once": figures["predict_once_s"] / figures["one_view_s"],
+        "precomputed_bfloat16_vs_predict_once": figures["predict_once_s"] / figures["one_view_bfloat16_s"],
         "precomputed_vs_dataset_once": figures["dataset_once_s"] / figures["one_view_s"],
         "second_run": figures["generator_s"] / figures["second_s"],
         "engine_float32": speeds["float32"] / speeds["predict"],

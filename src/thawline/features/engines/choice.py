@@ -20,7 +20,7 @@ from thawline.files import write_text
 ENGINE_NAMES = ("auto", *ENGINES)
 
 # How long each engine is timed, after a batch that is not; at least one batch is.
-_TIMED_S = 0.5
+_TIMED_S = 0.2
 
 
 @dataclass(frozen=True)
