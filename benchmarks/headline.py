@@ -14,12 +14,14 @@ epochs.
 """
 
 import argparse
+import io
 import json
 import os
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,12 +100,14 @@ class Task:
         """Keras' generator for both sides."""
         scale = {"preprocessing_function": lambda pixels: (pixels - 127.0) / 128.0}
         generators = [ImageDataGenerator(**scale, **augment), ImageDataGenerator(**scale)]
-        return [
-            generator.flow_from_directory(
-                folder, self.size, batch_size=BATCH, seed=7, shuffle=shuffle and side == 0, interpolation="bilinear"
-            )
-            for side, (generator, folder) in enumerate(zip(generators, self.folders, strict=True))
-        ]
+        # Each prints how many images it found.
+        with redirect_stdout(io.StringIO()):
+            return [
+                generator.flow_from_directory(
+                    folder, self.size, batch_size=BATCH, seed=7, shuffle=shuffle and side == 0, interpolation="bilinear"
+                )
+                for side, (generator, folder) in enumerate(zip(generators, self.folders, strict=True))
+            ]
 
     def datasets(self, *, shuffle: bool = True) -> list[Any]:
         """Keras' loader for both sides, pixels from 0 to 255."""

@@ -235,19 +235,26 @@ class Recipe(_Strict):
             RecipeError: a layer cannot be built.
             JointError: two stages do not fit.
         """
+        stack = Stack(self.build_stages(class_count))
+        stack.compile(optimizer=self.compile.optimizer, loss=self.loss, metrics=list(self.compile.metrics))
+        return stack
+
+    def build_stages(self, class_count: int) -> list[Stage]:
+        """The stages one by one, which may not fit each other; weights that are not loaded are drawn from the seed.
+
+        Raises:
+            RecipeError: a layer cannot be built.
+        """
         keras.utils.set_random_seed(self.data.seed)
         image_shape = Decoding(self.image_size, self.data.color_mode).shape
-        stages: list[Stage] = []
-        for stage in self.stack:
-            shape = image_shape if not stages else None
-            stages.append(_build_stage(stage, shape, class_count))
-        stack = Stack(stages)
-        stack.compile(
-            optimizer=self.compile.optimizer,
-            loss=self.compile.loss or _LOSSES[self.data.label_mode],
-            metrics=list(self.compile.metrics),
-        )
-        return stack
+        return [
+            _build_stage(stage, None if number else image_shape, class_count) for number, stage in enumerate(self.stack)
+        ]
+
+    @property
+    def loss(self) -> str:
+        """The loss; it follows from the labels unless it is given."""
+        return self.compile.loss or _LOSSES[self.data.label_mode]
 
     def build_phases(self, class_count: int) -> list[Phase]:
         """The phases in order; probes are built with first weights after those of the stack.
@@ -371,6 +378,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "data": DataRecipe,
         "stack": StageRecipe,
         "compile": CompileRecipe,
+        "features": FeaturesRecipe,
         "phases": PhaseRecipe,
         "run": RunRecipe,
     }

@@ -48,6 +48,15 @@ def test_the_calibration_error_of_the_example_is_that_of_a_calculation_by_hand()
     assert calibration_error(answers, np.array([0, 1, 1, 1])) == pytest.approx((2 * 0.3 + 2 * 0.4) / 4)
 
 
+def test_the_mistakes_of_a_broken_project_are_found_and_its_twin_is_clean(monkeypatch, capsys):
+    run_script(monkeypatch, "examples/broken_project.py", "--per-class", 60)
+    out = capsys.readouterr().out
+    found, planted = map(int, re.search(r"(\d+) of (\d+) planted mistakes found", out).groups())
+    assert planted == 15
+    assert found >= 14, out
+    assert out.rstrip().endswith("0 false alarms on the repaired twin"), out
+
+
 @pytest.mark.filterwarnings("ignore::thawline.data.generator.differences.ChangedMeaningWarning")
 def test_a_classic_script_for_the_image_data_generator_trains(monkeypatch, capsys):
     run_script(monkeypatch, "examples/from_image_data_generator.py", "--limit", 10, "--epochs", 1)

@@ -115,6 +115,17 @@ def init(
 
 
 @_command
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look for mistakes in the images and the stack; exit code 1 when something is wrong."""
+    _work("check").check_recipe(recipe, overrides or [], as_json=as_json, quiet=quiet)
+
+
+@_command
 def train(
     recipe: RecipePath,
     overrides: Overrides = None,
