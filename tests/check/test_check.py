@@ -80,7 +80,7 @@ def test_each_phase_is_checked_with_its_own_loss(sides):
     phases = [tl.Phase("head", 1), tl.Phase("head", 1, loss="binary_crossentropy")]
     found = make_stack().check(*sources(sides), phases=phases, verbose=0)
     assert codes(found) == {"head-softmax-binary"}
-    assert "phase 2" in next(finding.what for finding in found.findings if finding.severity == "error")
+    assert "Phase 2" in next(finding.what for finding in found.findings if finding.severity == "error")
 
 
 RECIPE = {

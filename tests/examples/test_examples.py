@@ -48,6 +48,7 @@ def test_the_calibration_error_of_the_example_is_that_of_a_calculation_by_hand()
     assert calibration_error(answers, np.array([0, 1, 1, 1])) == pytest.approx((2 * 0.3 + 2 * 0.4) / 4)
 
 
+@pytest.mark.filterwarnings("ignore:Class folders without images")
 def test_the_mistakes_of_a_broken_project_are_found_and_its_twin_is_clean(monkeypatch, capsys):
     run_script(monkeypatch, "examples/broken_project.py", "--per-class", 60)
     out = capsys.readouterr().out

@@ -176,4 +176,5 @@ def _pooled_features(
 def _average(tensor: np.ndarray) -> np.ndarray:
     """Features averaged over all axes between image and channel, float32 (n, channels)."""
     values = tensor.reshape(len(tensor), -1, tensor.shape[-1]) if tensor.ndim > 1 else tensor.reshape(-1, 1, 1)
-    return values.mean(axis=1, dtype=np.float32)
+    averages: np.ndarray = values.mean(axis=1, dtype=np.float32)
+    return averages
