@@ -9,6 +9,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -116,12 +117,16 @@ class NotingEngine(PlainEngine):
 
 def compute(job):
     """Extracts with an engine that takes no time but what it is told to."""
+    # A shell that started the tests in the background has switched Ctrl-C off for all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with _told(job):
         module.extract(job.source(), job.views, NotingEngine(job), job.features())
 
 
 def compute_by_keras(job):
     """Extracts with a real network, prefix and engine, and notes every batch that was answered."""
+    # A shell that started the tests in the background has switched Ctrl-C off for all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with _told(job):
         prefix, source = tiny_stack().cut(), job.source()
         prefix = FeatureOptions(engine="keras").prefix(prefix)

@@ -1,6 +1,7 @@
 """The examples and the benchmarks run, on few images, and say what they promise."""
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -65,6 +66,7 @@ def test_a_classic_script_for_the_image_data_generator_trains(monkeypatch, capsy
 
 
 @pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")  # Keras' generator uses it
+@pytest.mark.skipif("THAWLINE_BENCHMARKS" not in os.environ, reason="takes a minute; set THAWLINE_BENCHMARKS to run it")
 def test_the_headline_benchmark_writes_its_figures(monkeypatch, capsys, tmp_path):
     figures = tmp_path / "figures.json"
     options = ["--limit", 5, "--size", 32, "--epochs", 2, "--rounds", 1, "--epochs-run", 1, "--json", figures]
@@ -75,6 +77,7 @@ def test_the_headline_benchmark_writes_its_figures(monkeypatch, capsys, tmp_path
     assert {*ratios, "second_run", "engine_float32", "engine_bfloat16", "accuracy_gap_points"} <= content.keys()
 
 
+@pytest.mark.skipif("THAWLINE_BENCHMARKS" not in os.environ, reason="takes a minute; set THAWLINE_BENCHMARKS to run it")
 def test_the_benchmark_of_engines_writes_its_figures(monkeypatch, capsys, tmp_path):
     figures = tmp_path / "figures.json"
     run_script(monkeypatch, "benchmarks/engines.py", "--images", 8, "--rounds", 1, "--json", figures)
