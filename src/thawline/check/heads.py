@@ -21,6 +21,7 @@ from thawline.check.head_facts import Head, Metric, read_head, read_loss, read_m
 from thawline.data.sources.source import ImageSource
 from thawline.specs import TensorSpec
 from thawline.stack.series import StageSeries
+from thawline.stack.stage import ACTIVATION_RANGES
 
 CODES: dict[str, str] = {
     "head-no-labels": "error: the images have no labels, but training compares answers with labels",
@@ -56,12 +57,7 @@ _DISTANCES = {
 
 # The values an activation can give; others that are known give any.
 _RANGES = {
-    "softmax": (0.0, 1.0),
-    "sigmoid": (0.0, 1.0),
-    "hard_sigmoid": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-    "relu6": (0.0, 6.0),
+    **ACTIVATION_RANGES,
     "relu": (0.0, np.inf),
     "softplus": (0.0, np.inf),
     "exponential": (0.0, np.inf),

@@ -8,7 +8,7 @@ from thawline.errors import ArgumentError
 from thawline.specs import TensorSpec, ValueRange
 
 # The values that an activation can give, for joints where the producer's range is not declared.
-_ACTIVATION_RANGES: dict[str, ValueRange] = {
+ACTIVATION_RANGES: dict[str, ValueRange] = {
     "softmax": (0.0, 1.0),
     "sigmoid": (0.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
@@ -70,7 +70,7 @@ class Stage:
         while getattr(last, "layers", None):
             last = last.layers[-1]
         activation = getattr(last, "activation", None)
-        return _ACTIVATION_RANGES.get(getattr(activation, "__name__", ""))
+        return ACTIVATION_RANGES.get(getattr(activation, "__name__", ""))
 
     @property
     def is_frozen(self) -> bool:
