@@ -4,7 +4,6 @@ Decoding and augmentation run in threads ahead of the engine, which reads ahead 
 while later ones are computed.
 """
 
-import os
 import threading
 import time
 import warnings
@@ -19,7 +18,7 @@ import numpy as np
 
 from thawline.data.batches import in_batches, read_ahead
 from thawline.data.sources.source import ImageSource
-from thawline.features.engines.engine import ENGINE_BATCH, Engine
+from thawline.features.engines.engine import ENGINE_BATCH, Engine, count_cores
 from thawline.features.feature_set import FeatureSet
 from thawline.features.fingerprint import row_key
 from thawline.progress import format_seconds, progress, say
@@ -121,7 +120,7 @@ def extract(
             # Of an image that went bad, an equal file may be left to take its place.
             todo = lacking()
     seconds = time.perf_counter() - started
-    busy = (time.process_time() - worked) / (seconds * _count_cores())
+    busy = (time.process_time() - worked) / (seconds * count_cores())
     return Extraction(len(source) * views, extracted, seconds, min(busy, 1.0), kept_in_float32)
 
 
@@ -186,7 +185,3 @@ def _compute(
 def _say_waiting(is_shown: bool) -> None:
     if is_shown:
         say("another process computes these features; waiting for it")
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

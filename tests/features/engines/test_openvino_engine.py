@@ -56,7 +56,7 @@ def test_requests_in_line_are_limited_however_large_a_batch_is(engine, pictures)
 
 def test_the_number_of_cores_changes_nothing(engine, network, pictures, monkeypatch):
     for cores in (1, 3):
-        monkeypatch.setattr(openvino_engine, "_count_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(openvino_engine, "count_cores", lambda cores=cores: cores)
         np.testing.assert_array_equal(OpenVinoEngine(network).run(pictures(40)), engine.run(pictures(40)))
 
 

@@ -1,5 +1,6 @@
 """What every engine can do, and how batches go through it."""
 
+import os
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -49,3 +50,8 @@ def in_parts(images: np.ndarray) -> list[np.ndarray]:
 def joined(parts: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
     """Answers for parts of a batch as answers for the batch."""
     return parts[0] if len(parts) == 1 else [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
+
+def count_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

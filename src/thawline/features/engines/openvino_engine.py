@@ -5,7 +5,6 @@ change its answer. As many images as there are cores are computed at once; more 
 work while batches are read and answers are used.
 """
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
@@ -16,7 +15,7 @@ import numpy as np
 
 from thawline.errors import EngineError
 from thawline.features.engines.conversion import convert, import_openvino, openvino_version, refusing
-from thawline.features.engines.engine import ENGINE_BATCH, check_precision, in_parts, joined
+from thawline.features.engines.engine import ENGINE_BATCH, check_precision, count_cores, in_parts, joined
 
 # Images per request. Two take 2 % less time of the processor in float32 (EfficientNet-Lite0 at 224 px) and 4 % less in
 # bfloat16, but then an image could notice its neighbour.
@@ -55,7 +54,7 @@ class OpenVinoEngine:
         self._precision = precision
         self._dtypes = [np.dtype(tensor.dtype) for tensor in prefix.outputs]
         self._shapes = [tuple(tensor.shape[1:]) for tensor in prefix.outputs]
-        cores = _count_cores()
+        cores = count_cores()
         model = convert(prefix, _REQUEST_BATCH)
         options = {
             "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
@@ -191,8 +190,3 @@ def describe(precision: str) -> dict[str, Any]:
 def _core() -> Any:
     """OpenVINO's runtime; it wants to be one per process."""
     return import_openvino().Core()
-
-
-def _count_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
