@@ -273,3 +273,18 @@ def test_the_template_of_init_is_a_valid_recipe():
     recipe = parse_recipe(yaml.safe_load(TEMPLATE), folder=Path("/data"))
     assert recipe.data.train == "/data/images"
     assert recipe.phases[0].epochs == 10
+
+
+def test_all_images_of_a_recipe_are_scaled_as_those_it_trains_on(recipe_file, image_folder, tmp_path):
+    image_folder({"a": 8, "b": 8})
+    recipe = load_recipe(recipe_file(augment={"rescale": 1 / 255, "horizontal_flip": True}))
+    train, validation = recipe.open_images()
+    whole = recipe.open_folder(str(tmp_path / "images"))
+    files = recipe.open_files(whole.paths)
+    assert train.augmentation.is_random
+    for images in (validation, whole, files):
+        assert images.spec == train.spec
+        assert images.augmentation.rescale == 1 / 255
+        assert not images.augmentation.is_random
+    pixels = ImageFiles(whole.paths, **recipe.reading)
+    np.testing.assert_allclose(files.image(0), pixels.image(0) / np.float32(255), rtol=1e-6)

@@ -24,6 +24,7 @@ from thawline.backend import keras
 from thawline.data.augment import Augmentation
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode
+from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
 from thawline.errors import RecipeError, ThawlineError
@@ -178,22 +179,30 @@ class Recipe(_Strict):
         return text
 
     def open_images(self) -> tuple[ImageSource, ImageSource]:
-        """Training images, augmented, and validation images.
+        """Training images, augmented, and validation images, with values of the same range.
 
         Raises:
             DataError: the folders do not hold what they should.
         """
-        images = self.open_folder(self.data.train)
+        images = self._open_folder(self.data.train)
         if self.data.limit is not None:
             images = images.limit(self.data.limit)
         if isinstance(self.data.validation, float):
             train, validation = images.split(self.data.validation, groups=self.data.groups, exact=self.data.exact)
         else:
-            train, validation = images, self.open_folder(self.data.validation, classes=images.class_names)
-        return train.augment(**self.augment), validation
+            train, validation = images, self._open_folder(self.data.validation, classes=images.class_names)
+        train = train.augment(**self.augment)
+        return train, validation.scaled_as(train)
 
     def open_folder(self, directory: str, classes: Sequence[str] | None = None) -> ImageFolder:
-        """A folder of images with the sizes and labels of this recipe."""
+        """A folder of images with the sizes, labels and range of values of this recipe, without augmentation."""
+        return self._open_folder(directory, classes).augment(**self.augment).unaugmented()
+
+    def open_files(self, paths: Sequence[Path]) -> ImageFiles:
+        """Images without labels, with the sizes and range of values of this recipe, without augmentation."""
+        return ImageFiles(paths, **self.reading).augment(**self.augment).unaugmented()
+
+    def _open_folder(self, directory: str, classes: Sequence[str] | None = None) -> ImageFolder:
         label_mode: LabelMode = self.data.label_mode
         return ImageFolder(
             directory,

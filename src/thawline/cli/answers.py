@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from thawline.cli.output import print_json, print_line, print_table
-from thawline.data.sources.files import ImageFiles
 from thawline.facade import Stack, load
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.run import RunFolder
@@ -32,7 +31,7 @@ def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> No
 def predict(path: Path, paths: Sequence[Path], *, top: int, as_json: bool, quiet: bool) -> None:
     """Prints the likeliest classes for each image."""
     _, recipe, stack = _open(path)
-    images = ImageFiles(paths, **recipe.reading)
+    images = recipe.open_files(paths)
     answers = stack.predict(images, verbose=0 if quiet else "auto")
     rows = describe_answers(images.paths, answers, stack.class_names, top)
     if as_json:
