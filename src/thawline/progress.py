@@ -46,7 +46,7 @@ class _RateColumn(ProgressColumn):
 class _Lines:
     """Progress where no bar can be drawn: a line now and then, and one at the end."""
 
-    def __init__(self, console: Console, description: str, total: int, unit: str) -> None:
+    def __init__(self, console: Console, description: str, total: int | None, unit: str) -> None:
         self._console = console
         self._description = description
         self._total = total
@@ -58,20 +58,24 @@ class _Lines:
         """Counts, and says how far it is when nothing was said for a while."""
         self._done += count
         now = time.monotonic()
-        if now - self._said >= SAY_EVERY_S and self._done < self._total:
-            self._said = now
-            rate = self._done / (now - self._started)
-            left = format_seconds((self._total - self._done) / rate) if rate else "unknown"
-            self._say(f"{self._done:,} of {self._total:,} {self._unit} ({rate:,.0f} {self._unit}/s, {left} left)")
+        if now - self._said < SAY_EVERY_S or self._done == self._total:
+            return
+        self._said = now
+        rate = self._done / (now - self._started)
+        if self._total is None:
+            self._say(f"{self._done:,} {self._unit} so far ({rate:,.0f} {self._unit}/s)")
+            return
+        left = format_seconds((self._total - self._done) / rate) if rate else "unknown"
+        self._say(f"{self._done:,} of {self._total:,} {self._unit} ({rate:,.0f} {self._unit}/s, {left} left)")
 
     def close(self) -> None:
         """Says what was done; nothing for work that was over at once."""
         seconds = time.monotonic() - self._started
         rate = f"in {format_seconds(seconds)} ({self._done / max(seconds, 1e-9):,.0f} {self._unit}/s)"
-        if self._done < self._total:
+        if self._total is not None and self._done < self._total:
             self._say(f"stopped after {self._done:,} of {self._total:,} {self._unit} {rate}")
         elif seconds >= SHOW_AFTER_S:
-            self._say(f"{self._total:,} {self._unit} {rate}")
+            self._say(f"{self._done:,} {self._unit} {rate}")
 
     def _say(self, text: str) -> None:
         self._console.print(f"{self._description}: {text}", highlight=False, soft_wrap=True)
@@ -94,13 +98,13 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def progress(
-    description: str, total: int, *, unit: str = "images", show: bool = True, keep: bool = True
+    description: str, total: int | None, *, unit: str = "images", show: bool = True, keep: bool = True
 ) -> Iterator[Advance]:
     """Shows how far a piece of work is, while the block runs.
 
     Args:
         description: what is done, like "extracting".
-        total: how many pieces there are; with 0 nothing is shown.
+        total: how many pieces there are; with 0 nothing is shown. None where nobody knows.
         unit: the name of the pieces, plural.
         show: False shows nothing.
         keep: whether something stays to be read when the work is done.

@@ -24,7 +24,6 @@ from thawline.backend import keras
 from thawline.data.augment import Augmentation
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode
-from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
 from thawline.errors import RecipeError, ThawlineError
@@ -198,10 +197,6 @@ class Recipe(_Strict):
         """A folder of images with the sizes, labels and range of values of this recipe, without augmentation."""
         return self._open_folder(directory, classes).augment(**self.augment).unaugmented()
 
-    def open_files(self, paths: Sequence[Path]) -> ImageFiles:
-        """Images without labels, with the sizes and range of values of this recipe, without augmentation."""
-        return ImageFiles(paths, **self.reading).augment(**self.augment).unaugmented()
-
     def _open_folder(self, directory: str, classes: Sequence[str] | None = None) -> ImageFolder:
         label_mode: LabelMode = self.data.label_mode
         return ImageFolder(
@@ -210,22 +205,33 @@ class Recipe(_Strict):
             on_error=self.data.on_error,
             label_mode=label_mode,
             classes=classes,
-            **self.reading,
+            image_size=self.image_size,
+            batch_size=self.data.batch_size,
+            color_mode=self.data.color_mode,
+            interpolation=self.data.interpolation,
+            resize=self.data.resize,
+            background=self.data.background,
+            fast_jpeg=self.data.fast_jpeg,
         )
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """How images are read: what every source that reads files takes."""
+    def decoding(self) -> Decoding:
+        """How files become pixels."""
         data = self.data
-        return {
-            "image_size": self.image_size,
-            "batch_size": data.batch_size,
-            "color_mode": data.color_mode,
-            "interpolation": data.interpolation,
-            "resize": data.resize,
-            "background": data.background,
-            "fast_jpeg": data.fast_jpeg,
-        }
+        return Decoding(
+            self.image_size,
+            data.color_mode,
+            data.interpolation,
+            resize=data.resize,
+            background=data.background,
+            fast_jpeg=data.fast_jpeg,
+        )
+
+    @property
+    def scaling(self) -> Augmentation | None:
+        """What is done with the pixels of every image before the stack sees them, nothing random; None for nothing."""
+        scaling = Augmentation.from_arguments(self.augment).without_chance()
+        return None if scaling.is_identity else scaling
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -255,7 +261,7 @@ class Recipe(_Strict):
             RecipeError: a layer cannot be built.
         """
         keras.utils.set_random_seed(self.data.seed)
-        image_shape = Decoding(self.image_size, self.data.color_mode).shape
+        image_shape = self.decoding.shape
         return [
             _build_stage(stage, None if number else image_shape, class_count) for number, stage in enumerate(self.stack)
         ]

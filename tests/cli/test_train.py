@@ -159,6 +159,12 @@ def test_predict_names_images_in_order_with_probabilities(project, tmp_path):
     table = thawline("predict", run, *files)
     assert table.exit_code == 0
     assert "red/003.png" in table.stdout
+    bad = thawline("predict", run, tmp_path / "none.png", files[0], "--format", "csv")
+    assert bad.exit_code == 1
+    assert [line.split(",")[-1] for line in bad.stdout.splitlines()] == ["error", "there is no such file.", ""]
+    assert "1 of 2 images are bad" in bad.stderr
+    (tmp_path / "empty").mkdir()
+    assert thawline("predict", run, tmp_path / "empty").exit_code == 2
 
 
 def test_a_second_training_extracts_nothing_and_gets_a_folder_of_its_own(project, tmp_path):

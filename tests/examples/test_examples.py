@@ -124,6 +124,14 @@ def test_the_benchmark_of_reading_writes_its_figures(monkeypatch, capsys, tmp_pa
     assert content["streamed_share"] * content["dense_rows_per_s"] == pytest.approx(content["streamed_rows_per_s"])
 
 
+def test_the_benchmark_of_predictions_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script(monkeypatch, "benchmarks/predict.py", "--images", 40, "--looped", 3, "--size", 32, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert content["predict_vs_loop"] == pytest.approx(content["images_per_s"] / content["loop_images_per_s"])
+    assert 0 < content["resident_mb_after_a_fifth"] < 10_000
+
+
 def test_thawing_in_phases_gives_the_same_by_joint(monkeypatch, capsys):
     run_script(monkeypatch, "examples/thaw_in_phases.py", "--limit", 15, "--side", 64, "--epochs", 1, 1, 1)
     out = capsys.readouterr().out

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -45,6 +45,9 @@ CachePath = Annotated[
         "--path", help="The cache's folder.", show_default="THAWLINE_CACHE, or one in the user's cache folder"
     ),
 ]
+PredictionForm = Literal["table", "csv", "jsonl", "json"]
+EngineWord = Literal["auto", "keras", "openvino"]
+PrecisionWord = Literal["float32", "bfloat16"]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
@@ -147,19 +150,26 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a trained stack on labelled images."""
-    _work("answers").evaluate(run, data, as_json=as_json, quiet=quiet)
+    _work("evaluate").evaluate(run, data, as_json=as_json, quiet=quiet)
 
 
 @_command
 def predict(
     run: RunPath,
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders of images, patterns like 'new/**/*.jpg', or - for names on stdin."),
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name for each image.")] = 1,
-    as_json: AsJson = False,
+    form: Annotated[PredictionForm, typer.Option("--format", help="How to print them.")] = "table",
+    engine: Annotated[EngineWord, typer.Option(help="Who runs the stack.")] = "auto",
+    precision: Annotated[PrecisionWord, typer.Option(help="In which numbers.")] = "float32",
+    as_json: Annotated[bool, typer.Option("--json", help="Like --format json.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what a trained stack sees in images."""
-    _work("answers").predict(run, paths, top=top, as_json=as_json, quiet=quiet)
+    """Say what a trained stack sees in images, row by row; exit code 1 when one is bad, whose row says why."""
+    form = "json" if as_json else form
+    _work("predict").predict(run, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
 
 
 @_cache_command

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.cli.answers import describe_answers, print_answers
 from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.predict import FORMS, describe_prediction
 from thawline.cli.train import Training, finish, print_accuracy, print_files, run_training
 from thawline.data.sources.files import ImageFiles
 from thawline.errors import MissingDependencyError
+from thawline.export.predict import Prediction
 from thawline.facade import load
 from thawline.progress import format_seconds
 from thawline.recipe import Recipe, parse_recipe
@@ -52,7 +53,8 @@ def demo(folder: Path, *, epochs: int, limit: int | None, as_json: bool, quiet: 
     print_line()
     _print_timings(training, note)
     print_line()
-    print_answers(rows)
+    for line in FORMS["table"](rows, 1):
+        print_line(line.rstrip())
     print_files(training)
 
 
@@ -168,4 +170,7 @@ def _predict_by_name(training: Training) -> list[dict[str, Any]]:
     stack = load(training.run.stack_path)
     answers = stack.predict(files, verbose=0)
     named = [Path(path.parent.name, path.name) for path in files.paths]
-    return describe_answers(named, answers, stack.class_names, top=1)
+    return [
+        describe_prediction(Prediction(path, answer), stack.class_names, top=1)
+        for path, answer in zip(named, answers, strict=True)
+    ]

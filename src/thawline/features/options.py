@@ -10,7 +10,7 @@ from thawline.stack.cut import Cut
 from thawline.store import default_cache_path
 
 # Choices of engines lie here, beside the features.
-_CHOICES_NAME = "engines"
+CHOICES_NAME = "engines"
 
 EngineName = Literal["auto", "keras", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -46,7 +46,7 @@ class FeatureOptions:
     def prefix(self, cut: Cut) -> Prefix:
         """What lies below a cut, with the engine that is wanted."""
         folder = default_cache_path() if self.cache is None else self.cache.path
-        return Prefix(cut, self.engine, self.precision, folder / _CHOICES_NAME)
+        return Prefix(cut, self.engine, self.precision, folder / CHOICES_NAME)
 
     def kept_bytes(self, row_bytes: int) -> int:
         """Bytes that a row of features takes in the storage that is wanted; at most, where that is to be found out."""
