@@ -286,7 +286,7 @@ class Stack(StageSeries):
         engine: EngineName = "auto",
         verbose: int | str = "auto",
     ) -> Check:
-        """Looks for what would spoil a training, before it runs: in images, splits, labels, joints and heads.
+        """Looks for what would spoil a training, before it runs: in images, splits, labels, joints, heads and habits.
 
         Every image is decoded once. Where a frozen base is there, its features find near duplicates and likely wrong
         labels; they are kept in the cache. Nothing is ever changed.
@@ -294,7 +294,7 @@ class Stack(StageSeries):
         Args:
             train: the images to learn from.
             validation_data: the images to measure on; whether they are apart from `train` is looked at, too.
-            phases: as in `fit`, for losses and metrics of their own.
+            phases: as in `fit`: what learns in each, by which loss and how fast.
             groups: what must be on one side, as `split` takes it.
             cache: where features are kept.
             engine: as in `fit`.
