@@ -21,6 +21,7 @@ from thawline.stack.stage import Stage
 from thawline.training.answer import evaluate, predict
 from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
+from thawline.training.learning_rate import LearningRateSweep, find_learning_rate
 from thawline.training.phase import Phase
 from thawline.training.verify import Verification, verify
 
@@ -220,6 +221,65 @@ class Stack(StageSeries):
             self, compiled, images, phase=phase or Phase(None, 1), steps=steps, features=features, announce=announce
         )
 
+    def find_learning_rate(
+        self,
+        train: ImageSource | SourceHolder,
+        *,
+        phase: Phase | None = None,
+        lowest: float = 1e-7,
+        highest: float = 1.0,
+        steps: int = 100,
+        cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
+        verbose: int | str = "auto",
+    ) -> LearningRateSweep:
+        """Tries rising learning rates for a few steps, and says which one a phase bears.
+
+        Features of the images that are needed are taken from the cache, and those it lacks are added. Afterwards
+        weights, optimizer, metrics and random states are what they were. Where a phase goes on from another one, train
+        that first: what a base bears depends on the head above it.
+
+        Args:
+            train: images with labels; as many are drawn as the steps need.
+            phase: what would learn, with which optimizer and loss; by default what is not frozen, as compiled.
+            lowest: the first learning rate; layers with a factor in the phase get theirs of it.
+            highest: the last one; it ends earlier where the loss rises out of all bounds.
+            steps: how many training steps, from 20 up, each with a learning rate larger by the same factor.
+            cache, engine, precision, storage: as in `fit`; with the same ones `fit` takes up these features.
+            verbose: 0 is silent.
+
+        Returns:
+            The rates with their losses; print it. `suggested` is the one to take, or None where the loss neither fell
+            nor rose; `plot("rates.svg")` draws them.
+
+        Raises:
+            ArgumentError: not compiled, or an argument that cannot work.
+            JointError: images or labels do not fit the stack.
+            NothingToLearnError: everything is frozen.
+            DivergedError: the loss is no finite number with the lowest rate already.
+
+        Example:
+            >>> print(stack.find_learning_rate(train))  # doctest: +SKIP
+            100 steps of 32 images by adam, learning rates from 1.0e-07 to 1.0e+00:
+              loss falls fastest    at 2.1e-03
+              loss is lowest        at 4.6e-03 (0.795, from 1.22), a tenth of which is 4.6e-04
+              loss is above that    from 7.6e-02, a tenth of which is 7.6e-03
+              suggested             4.6e-04, where it falls, well below where it is lowest
+        """
+        return find_learning_rate(
+            self,
+            self._need_compiled("find_learning_rate"),
+            self._source(train, "find_learning_rate"),
+            phase=phase or Phase(None, 1),
+            lowest=lowest,
+            highest=highest,
+            steps=steps,
+            features=FeatureOptions(cache, engine, precision, storage),
+            show_progress=verbose != 0,
+        )
+
     def evaluate(
         self,
         data: ImageSource | SourceHolder,
@@ -286,7 +346,7 @@ class Stack(StageSeries):
         engine: EngineName = "auto",
         verbose: int | str = "auto",
     ) -> Check:
-        """Looks for what would spoil a training, before it runs: in images, splits, labels, joints and heads.
+        """Looks for what would spoil a training, before it runs: in images, splits, labels, joints, heads and habits.
 
         Every image is decoded once. Where a frozen base is there, its features find near duplicates and likely wrong
         labels; they are kept in the cache. Nothing is ever changed.
@@ -294,7 +354,7 @@ class Stack(StageSeries):
         Args:
             train: the images to learn from.
             validation_data: the images to measure on; whether they are apart from `train` is looked at, too.
-            phases: as in `fit`, for losses and metrics of their own.
+            phases: as in `fit`: what learns in each, by which loss and how fast.
             groups: what must be on one side, as `split` takes it.
             cache: where features are kept.
             engine: as in `fit`.

@@ -129,6 +129,23 @@ def check(
 
 
 @_command
+def find_learning_rate(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    phase: Annotated[int, typer.Option(min=1, help="Which phase; those before it are trained first.")] = 1,
+    steps: Annotated[int, typer.Option(min=20, help="How many learning rates to try.")] = 100,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw losses over learning rates, as .svg or .png.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try rising learning rates for a few steps, and say which one a phase bears."""
+    options = {"phase": phase, "steps": steps, "plot": plot, "as_json": as_json, "quiet": quiet}
+    _work("learning_rate").find_learning_rate(recipe, overrides or [], **options)
+
+
+@_command
 def train(
     recipe: RecipePath,
     overrides: Overrides = None,
