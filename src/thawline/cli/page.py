@@ -7,9 +7,10 @@ import numpy as np
 
 from thawline.cli.train import Training
 from thawline.data.sources.source import ImageSource
+from thawline.report.page import write_report
+from thawline.report.scores import predicted_classes
+from thawline.report.value import Picture, Report
 from thawline.training.clock import Timing
-from thawline.training.report import Picture, Report, write_report
-from thawline.training.scores import predicted_classes
 
 # Pictures in the report: enough to judge an augmentation by, small enough to mail.
 _SHEET_IMAGES, _SHEET_VIEWS, _MISTAKES = 6, 4, 12

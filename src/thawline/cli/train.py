@@ -15,9 +15,9 @@ from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
 from thawline.facade import Stack
 from thawline.recipe import Recipe, load_recipe
+from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
 from thawline.training.run import RunFolder
-from thawline.training.scores import accuracy, class_results, confusion_matrix, predicted_classes
 
 # Jinja2 and Matplotlib come with the extra `report`; without them a run has no page.
 HAS_REPORT = all(find_spec(package) for package in ("jinja2", "matplotlib"))
