@@ -1,4 +1,4 @@
-"""Curves over epochs as SVG elements for the inside of a page; their colours are the page's."""
+"""Curves and diagrams as SVG elements for the inside of a page; their colours are the page's."""
 
 import io
 import re
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thawline.errors import MissingDependencyError
+from thawline.report.calibration import Calibration
 
 try:
     import matplotlib
@@ -21,35 +22,67 @@ except ImportError as error:
 INK, LINE, TRAIN, VALIDATION = "#010101", "#010102", "#010103", "#010104"
 CSS_COLOURS = {INK: "var(--soft)", LINE: "var(--line)", TRAIN: "var(--train)", VALIDATION: "var(--val)"}
 
+# Up to this many points are marked one by one.
+_MARKED = 15
+
+# Up to this many phases are called by their whole name; lines that are nearer than this share of the width would have
+# their names over each other.
+_NAMED, _NEAREST = 4, 0.11
+
+Numbers = npt.NDArray[np.float64]
+
 
 def draw_curves(
-    train: npt.NDArray[np.float64], validation: npt.NDArray[np.float64], phase_ends: Sequence[int], *, is_log: bool
+    train: Numbers,
+    validation: Numbers,
+    ends: Numbers,
+    starts: Sequence[float],
+    *,
+    unit: str,
+    is_log: bool = False,
+    name: str = "",
 ) -> str:
-    """A chart as an SVG element for the inside of the page."""
-    epochs = max(len(train), len(validation))
+    """A chart of a figure in training and in validation, as an SVG element for the inside of the page.
+
+    Args:
+        train: one value per epoch, nan where there is none; may be empty.
+        validation: as train.
+        ends: where each epoch lies along the chart: its number, or the time at which it ended.
+        starts: where the second phase begins, the third, ...
+        unit: what is written along the chart, like "epoch".
+        is_log: whether steps up are powers of ten.
+        name: tells this chart from others of the page.
+    """
     figure = Figure(figsize=(5.4, 2.5), layout="constrained", facecolor="none")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot(facecolor="none")
     for values, colour, dashes in ((train, TRAIN, "--"), (validation, VALIDATION, "-")):
         if values.size:
             # Keras keeps no epochs beside the values: with validation_freq=k there is one for every k-th epoch.
-            places = np.arange(1, len(values) + 1) * (epochs // len(values))
-            marker = "o" if epochs <= 15 else ""
+            step = len(ends) // len(values)
+            places = ends[step - 1 :: step][: len(values)]
+            marker = "o" if len(ends) <= _MARKED else ""
             axes.plot(places, values, dashes, color=colour, linewidth=1.8, marker=marker, markersize=3.5)
     if is_log and np.nanmin(train, initial=np.inf) > 0:
         axes.set_yscale("log")
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
-    margin = 0.5 if epochs == 1 else 0.02 * (epochs - 1)
-    axes.set_xlim(1 - margin, epochs + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    axes.set_xlabel("epoch", color=INK, fontsize=9)
-    starts = [end + 0.5 for end in phase_ends if 0 < end < epochs]
+    is_count = unit == "epoch"
+    low = 1.0 if is_count else 0.0
+    margin = 0.5 if len(ends) == 1 and is_count else 0.02 * (ends[-1] - low)
+    axes.set_xlim(low - margin, ends[-1] + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=is_count))
+    axes.set_xlabel(unit, color=INK, fontsize=9)
+    last = -np.inf
     for number, start in enumerate(starts, start=2):
         axes.axvline(start, color=INK, linewidth=0.8, linestyle=":")
+        # Where phases are short, their numbers would be written over each other.
+        if start - last < _NEAREST * (ends[-1] - low):
+            continue
+        last = start
         axes.annotate(
-            f"phase {number}" if len(starts) <= 4 else str(number),
+            f"phase {number}" if len(starts) <= _NAMED else str(number),
             xy=(start, 1),
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 3),
@@ -59,20 +92,65 @@ def draw_curves(
             horizontalalignment="center",
             verticalalignment="bottom",
         )
+    _clean(axes)
+    return _inline_svg(figure, name)
+
+
+def draw_calibration(calibration: Calibration) -> str:
+    """The reliability diagram with the counts of its bins below it, as an SVG element for the inside of the page."""
+    figure = Figure(figsize=(4.6, 3.7), layout="constrained", facecolor="none")
+    FigureCanvasSVG(figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = [each for each in calibration.bins if each.count]
+    middles = [(each.low + each.high) / 2 for each in calibration.bins]
+    width = 0.9 / len(calibration.bins)
+    above.plot([0, 1], [0, 1], "--", color=TRAIN, linewidth=1.4)
+    above.bar(
+        [(each.low + each.high) / 2 for each in filled], [each.accuracy for each in filled], width, color=VALIDATION
+    )
+    above.plot([each.confidence for each in filled], [each.accuracy for each in filled], "o", color=INK, markersize=4)
+    above.set_ylim(0, 1.02)
+    above.set_ylabel("share that is right", color=INK, fontsize=9)
+    counts = [each.count for each in calibration.bins]
+    below.bar(middles, counts, width, color=TRAIN)
+    for middle, count in zip(middles, counts, strict=True):
+        if count:
+            below.annotate(
+                f"{count:,}",
+                xy=(middle, count),
+                xytext=(0, 2),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=INK,
+                horizontalalignment="center",
+            )
+    below.set_ylim(0, 1.35 * max(counts))
+    below.set_yticks([])
+    below.set_ylabel("answers", color=INK, fontsize=9)
+    below.set_xlabel("how sure the answer is", color=INK, fontsize=9)
+    for axes in (above, below):
+        axes.set_facecolor("none")
+        axes.set_xlim(0, 1)
+        _clean(axes)
+    return _inline_svg(figure, "calibration")
+
+
+def _clean(axes: "matplotlib.axes.Axes") -> None:
+    """Takes away what is no figure, and gives the rest the page's colours."""
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", colors=INK, labelcolor=INK, labelsize=9, length=0)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(LINE)
-    return _inline_svg(figure)
 
 
-def _inline_svg(figure: Figure) -> str:
+def _inline_svg(figure: Figure, name: str) -> str:
     """The figure as an SVG element: text stays text, colours become the page's, nothing refers to elsewhere."""
     file = io.StringIO()
-    # A fixed salt gives the same file for the same numbers; equal names then stand for equal shapes.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "thawline"}):
+    # A fixed salt gives the same file for the same numbers. One that is the chart's own gives it names of its own: what
+    # is shared with a chart that is hidden would not be drawn.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"thawline {name}"}):
         figure.savefig(file, format="svg")
     svg = file.getvalue()[file.getvalue().index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from thawline.files import write_text
 from thawline.progress import format_seconds
-from thawline.report.charts import draw_curves
-from thawline.report.pictures import embed
-from thawline.report.rendering import render
+from thawline.report.calibration import Calibration
+from thawline.report.charts import draw_calibration
+from thawline.report.curves import chart_curves
+from thawline.report.pictures import show_findings, show_sheet
+from thawline.report.rendering import UNDEFINED, render
 from thawline.report.scores import accuracy, class_results
-from thawline.report.value import Report
+from thawline.report.sketch import draw_sketch
+from thawline.report.value import Report, ShownFinding
 from thawline.training.clock import Timing
 
 # Up to this many classes the matrix fits a page at a readable size; beyond it, only the commonest confusions are shown.
@@ -45,15 +47,45 @@ def write_report(path: Path, report: Report) -> None:
         "report.html.jinja",
         report=report,
         headline=_headline(report),
-        charts=_charts(report),
+        charts=chart_curves(report),
         matrix=_matrix(report),
         confusions=_confusions(report),
         classes=class_results(report.confusion, report.class_names),
         times=_times(report.timings),
         total_time=format_seconds(_measured_s(report.timings)),
-        sheets=_sheets(report),
+        forecast=_forecast(report.forecast),
+        calibration=_calibration(report.calibration),
+        sketches=[{"title": each.title, "notes": each.notes, "svg": draw_sketch(each)} for each in report.sketches],
+        findings=show_findings(report.findings),
+        sheets=[show_sheet(sheet) for sheet in report.sheets],
     )
     write_text(path, page)
+
+
+def check_page(
+    *, title: str, summary: str, findings: Sequence[ShownFinding], recipe: str = "", repeat: str = ""
+) -> str:
+    """A page that shows only what a check found, as HTML that needs nothing else.
+
+    Args:
+        title: what was checked.
+        summary: how much was found, in a sentence.
+        findings: the findings in their order.
+        recipe: the recipe that was checked, as YAML.
+        repeat: the command that checks it again.
+
+    Example:
+        >>> "1,000 images" in check_page(title="flowers", summary="nothing in 1,000 images", findings=[])
+        True
+    """
+    return render(
+        "check.html.jinja",
+        title=title,
+        summary=summary,
+        findings=show_findings(findings),
+        recipe=recipe,
+        repeat=repeat,
+    )
 
 
 def _headline(report: Report) -> dict[str, object]:
@@ -80,33 +112,6 @@ def _wilson_interval(right: int, images: int, z: float = 1.96) -> tuple[float, f
     p, n = right / images, images
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
-
-
-def _charts(report: Report) -> list[dict[str, object]]:
-    """One chart per metric, with its validation twin in it."""
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in report.history))
-    charts: list[dict[str, object]] = []
-    for name in names:
-        train, validation = (_numbers(report.history.get(key, ())) for key in (name, f"val_{name}"))
-        if train.size or validation.size:
-            svg = draw_curves(train, validation, report.phase_ends, is_log="learning_rate" in name)
-            lines = {"training": train, "validation": validation}
-            charts.append(
-                {
-                    "name": _readable(name),
-                    "svg": svg,
-                    "lines": {kind: (float(line[0]), float(line[-1])) for kind, line in lines.items() if line.size},
-                }
-            )
-    return charts
-
-
-def _numbers(values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """One float per epoch, nan where it is not finite; nothing where the values are not single numbers."""
-    if any(np.ndim(value) for value in values):
-        return np.empty(0)
-    numbers = np.array(values, dtype=np.float64)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def _matrix(report: Report) -> list[dict[str, object]] | None:
@@ -158,25 +163,31 @@ def _measured_s(timings: Sequence[Timing]) -> float:
     return sum(timing.seconds for timing in timings if not timing.is_estimate)
 
 
-def _sheets(report: Report) -> list[dict[str, object]]:
-    """The sheets of pictures that are not empty."""
-    sheets = (
-        ("Augmented images", "Images as the model saw them in training.", report.augmented),
-        ("Mistakes", "Images that were answered wrong.", report.mistakes),
-    )
+def _forecast(rows: Sequence[tuple[str, float, float]]) -> list[dict[str, object]]:
+    """What was forecast beside what was measured, and the second as a multiple of the first."""
     return [
-        {"title": title, "text": text, "pictures": [embed(picture) for picture in pictures]}
-        for title, text, pictures in sheets
-        if pictures
+        {
+            "what": what,
+            "forecast": _time(forecast_s),
+            "measured": _time(measured_s),
+            "times": _share(measured_s, forecast_s),
+        }
+        for what, forecast_s, measured_s in rows
     ]
+
+
+def _time(seconds: float) -> str:
+    return UNDEFINED if math.isnan(seconds) else format_seconds(seconds)
+
+
+def _calibration(calibration: Calibration | None) -> dict[str, object] | None:
+    """The diagram, and its numbers for a table."""
+    if calibration is None:
+        return None
+    filled = [each for each in calibration.bins if each.count]
+    return {"svg": draw_calibration(calibration), "error": calibration.error, "bins": filled}
 
 
 def _share(part: float, whole: float) -> float:
     """part / whole; nan where there is no whole."""
     return part / whole if whole else math.nan
-
-
-def _readable(name: str) -> str:
-    """A metric's name as a title."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]

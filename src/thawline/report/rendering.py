@@ -38,6 +38,6 @@ def percent(share: float, digits: int = 1) -> str:
     return UNDEFINED if math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
-def figures(value: float) -> str:
-    """A number with four figures, a dash where it is not defined."""
-    return UNDEFINED if math.isnan(value) else f"{value:.4g}"
+def figures(value: float, digits: int = 4) -> str:
+    """A number with so many figures, a dash where it is not defined."""
+    return UNDEFINED if math.isnan(value) else f"{value:.{digits}g}"

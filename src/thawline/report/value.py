@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from thawline.check.finding import Finding
 from thawline.errors import ArgumentError
+from thawline.report.calibration import Calibration
+from thawline.report.sketch import Sketch
 from thawline.training.clock import Timing
 
 
@@ -35,6 +38,38 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
+class PicturePair:
+    """Two pictures side by side, each with what it is, and a caption for both."""
+
+    left: Picture
+    right: Picture
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """Pictures under one heading.
+
+    Attributes:
+        title: the heading.
+        text: what is to be seen, in a sentence; or, without pictures, why there are none.
+        pictures: the pictures in their order.
+    """
+
+    title: str
+    text: str
+    pictures: Sequence[Picture | PicturePair] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ShownFinding:
+    """What a check found, with some of the files that it names as pictures."""
+
+    finding: Finding
+    pictures: Sequence[Picture | PicturePair] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Report:
     """Everything that the page shows.
 
@@ -46,12 +81,18 @@ class Report:
         class_names: the names of the classes, in the order of the labels.
         confusion: int (classes, classes): how many images of the row's class were answered with the column's.
         timings: where the time went.
-        augmented: some images as the model saw them.
+        epoch_s: seconds that each epoch took; without one for every epoch there are no curves over seconds.
         phase_ends: the number of epochs done at the end of each phase, like (10, 15).
+        forecast: for each thing that was forecast what it is, the forecast and the measured seconds; nan where one of
+            them is not known.
         estimate_note: a sentence that sets the forecast beside the measurement.
-        mistakes: images that were answered wrong.
+        calibration: how far answers may be trusted; None where answers are no probabilities.
+        sketches: where the stack was cut, one drawing for each phase in which that is another place.
+        findings: what a check found beforehand.
+        sheets: pictures, sheet by sheet.
         recipe: the recipe of the run, as YAML.
         repeat: the command that runs it again.
+        environment: versions and machine, as name and value.
 
     Raises:
         ArgumentError: if the confusion matrix does not have one row and one column per class.
@@ -63,12 +104,17 @@ class Report:
     class_names: Sequence[str]
     confusion: npt.NDArray[np.int64]
     timings: Sequence[Timing] = ()
-    augmented: Sequence[Picture] = ()
+    epoch_s: Sequence[float] = ()
     phase_ends: Sequence[int] = ()
+    forecast: Sequence[tuple[str, float, float]] = ()
     estimate_note: str = ""
-    mistakes: Sequence[Picture] = ()
+    calibration: Calibration | None = None
+    sketches: Sequence[Sketch] = ()
+    findings: Sequence[ShownFinding] = ()
+    sheets: Sequence[Sheet] = ()
     recipe: str = ""
     repeat: str = ""
+    environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         classes = len(self.class_names)
