@@ -27,8 +27,8 @@ app = typer.Typer(
 cache_app = typer.Typer(name="cache", help="Look after the features that are kept.", no_args_is_help=True)
 app.add_typer(cache_app)
 
-# When the process began its work, so that the time for loading Keras is accounted for.
-STARTED = time.perf_counter()
+# When the process began its work; taken by the first command that asks.
+_started = [time.perf_counter()]
 
 # What shells expect from a program that Ctrl-C ended.
 _INTERRUPTED = 130
@@ -48,7 +48,18 @@ CachePath = Annotated[
 PredictionForm = Literal["table", "csv", "jsonl", "json"]
 EngineWord = Literal["auto", "keras", "openvino"]
 PrecisionWord = Literal["float32", "bfloat16"]
+PagePath = Annotated[
+    Path | None, typer.Option("--report", help="Also write it as a page, one HTML file.", show_default="none")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def started() -> float:
+    """When the process began its work, so that the time for loading Keras is accounted for.
+
+    That time belongs to one command: another one in the same process begins when it asks.
+    """
+    return _started.pop() if _started else time.perf_counter()
 
 
 def _telling_errors(work: Callable[..., None]) -> Callable[..., None]:
@@ -121,11 +132,12 @@ def init(
 def check(
     recipe: RecipePath,
     overrides: Overrides = None,
+    report: PagePath = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Look for mistakes in the images and the stack; exit code 1 when something is wrong."""
-    _work("check").check_recipe(recipe, overrides or [], as_json=as_json, quiet=quiet)
+    _work("check").check_recipe(recipe, overrides or [], report=report, as_json=as_json, quiet=quiet)
 
 
 @_command
@@ -149,11 +161,14 @@ def find_learning_rate(
 def train(
     recipe: RecipePath,
     overrides: Overrides = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check first, stop on errors, and put the findings into the report.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train what a recipe says, into a run folder; an interrupted run goes on."""
-    _work("train").train(recipe, overrides or [], as_json=as_json, quiet=quiet)
+    _work("train").train(recipe, overrides or [], is_checked=check, as_json=as_json, quiet=quiet)
 
 
 @_command
@@ -187,6 +202,16 @@ def predict(
     """Say what a trained stack sees in images, row by row; exit code 1 when one is bad, whose row says why."""
     form = "json" if as_json else form
     _work("predict").predict(run, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
+
+
+@_command
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished runs' folders, two or more.", show_default=False)],
+    report: PagePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set runs beside each other: recipes, results per class, speed, and the images on which they disagree."""
+    _work("compare").compare(runs, report=report, as_json=as_json)
 
 
 @_cache_command

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from thawline.cli import STARTED
+from thawline.check.finding import Finding
+from thawline.cli import started
+from thawline.cli.check import passed_check
 from thawline.cli.output import print_json, print_line, print_table, say
 from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
 from thawline.facade import Stack
 from thawline.recipe import Recipe, load_recipe
+from thawline.report.calibration import calibrate
+from thawline.report.predictions import write_predictions
+from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
 from thawline.training.run import RunFolder
-from thawline.training.scores import accuracy, class_results, confusion_matrix, predicted_classes
 
 # Jinja2 and Matplotlib come with the extra `report`; without them a run has no page.
 HAS_REPORT = all(find_spec(package) for package in ("jinja2", "matplotlib"))
@@ -36,6 +40,7 @@ class Training:
     answers: np.ndarray
     confusion: np.ndarray
     clock: Clock
+    findings: Sequence[Finding] = ()
 
     @property
     def timings(self) -> list[Timing]:
@@ -51,8 +56,10 @@ class Training:
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         extracted, needed = self.extracted
+        calibration = calibrate(self.answers, self.validation.known_labels)
         return {
             "accuracy": accuracy(self.confusion),
+            "calibration_error": None if calibration is None else calibration.error,
             "classes": [asdict(result) for result in class_results(self.confusion, self.train.class_names)],
             "confusion": self.confusion.tolist(),
             # A figure that the last phase does not have is NaN, which JSON cannot say.
@@ -62,15 +69,22 @@ class Training:
             "phases": [asdict(mark) for mark in self.history.phases],
             "epochs": len(self.history.epoch),
             "images": {"train": len(self.train), "validation": len(self.validation)},
+            "epoch_seconds": [round(seconds, 3) for seconds in self.history.record.epoch_s],
             "extracted": extracted,
             "needed": needed,
             "seconds": {timing.label: round(timing.seconds, 3) for timing in self.timings},
         }
 
 
-def train(path: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
-    """Trains what a recipe says and prints the figures on the validation images."""
-    training = run_training(load_recipe(path, overrides), quiet=quiet)
+def train(path: Path, overrides: Sequence[str], *, is_checked: bool, as_json: bool, quiet: bool) -> None:
+    """Trains what a recipe says and prints the figures on the validation images.
+
+    With `is_checked` the recipe is checked first; findings of severity "error" are printed, and nothing is trained.
+    """
+    recipe = load_recipe(path, overrides)
+    findings = passed_check(recipe, quiet=quiet) if is_checked else ()
+    training = run_training(recipe, quiet=quiet)
+    training.findings = findings
     finish(training, repeat=f"thawline train {training.run.recipe_path}")
     if as_json:
         print_json({"run": str(training.run.path), **training.metrics()})
@@ -81,7 +95,7 @@ def train(path: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -
 
 def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     """Trains and measures; the run folder holds the state until `finish` writes the results."""
-    clock = Clock(STARTED)
+    clock = Clock(started())
     clock.lap("loading Keras")
     train_images, validation = recipe.open_images()
     run = RunFolder.begin(Path(recipe.run.folder), recipe.run.name, recipe.to_yaml())
@@ -112,6 +126,7 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
 def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
     """Saves the stack, writes the report and the figures; after that the run is finished."""
     training.stack.save(training.run.stack_path)
+    write_predictions(training.run.predictions_path, training.validation, training.answers)
     if HAS_REPORT:
         import_module("thawline.cli.page").write_page(training, repeat=repeat, estimates=estimates, note=note)
     # Now that no image is read any more.

@@ -1,5 +1,6 @@
 """Walk the phases; each is one Keras `fit` on the part above the thaw line."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,12 +60,16 @@ class FitRecord:
         extractions: what each extraction did: total, extracted, seconds.
         train_s: seconds in Keras' `fit`, validation included.
         resumed_epochs: epochs that an earlier, interrupted run had finished.
+        epoch_s: seconds of each epoch, validation included; those of an interrupted run as well.
+        cuts: the thaw line of each phase.
     """
 
     plans: list[Plan] = field(default_factory=list)
     extractions: list[dict[str, Any]] = field(default_factory=list)
     train_s: float = 0.0
     resumed_epochs: int = 0
+    epoch_s: list[float] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,7 @@ class _Run:
             PhaseMark(**{**mark, "learned": tuple(mark["learned"])}) for mark in self._resumed["phases"]
         ]
         self._history.record.resumed_epochs = len(self._history.epoch)
+        self._history.record.epoch_s = self._resumed.get("epoch_s", [])
         if self._done:
             self._say(f"continuing after epoch {self._done}")
 
@@ -191,6 +197,7 @@ class _Run:
             freeze_and_thaw(self._series, phase.patterns)
         part.check_something_learns()
         cut = part.series.cut()
+        self._history.record.cuts.append(cut)
         moving = moving_weights(cut.suffix)
         self._learned.update(id(variable) for variable in cut.suffix.variables)
         optimizer = self._compiled.phase_optimizer(part)
@@ -261,10 +268,15 @@ class _Run:
         self._save(part, optimizer, best)
         frozen = FrozenWatch(self._series, moving)
 
+        began = time.perf_counter()
+
         def after_epoch(epoch: int, logs: dict[str, Any], is_stopped: bool) -> None:
+            nonlocal began
             self._note(epoch, logs)
+            self._history.record.epoch_s.append(time.perf_counter() - began)
             self._done, self._is_stopped = epoch + 1, is_stopped
             self._save(part, optimizer, best)
+            began = time.perf_counter()
 
         feed, held_out = make_feeds(
             strategy,
@@ -345,6 +357,7 @@ class _Run:
             "is_stopped": self._is_stopped,
             "epochs": self._history.epoch,
             "history": self._history.history,
+            "epoch_s": self._history.record.epoch_s,
             "phases": [asdict(mark) for mark in self._history.phases],
             "best": None if best is None else best.state(),
             "frozen": self._frozen_digest,

@@ -6,6 +6,7 @@ history.csv       losses and metrics, one line per epoch
 metrics.json      figures on the validation images; written last, it marks the run as finished
 stack.keras       the trained stack
 labels.txt        the class names in the order of the answers
+predictions.csv   what the stack answered for each held-out image
 environment.json  versions and machine
 checkpoints/      the state after the last epoch, while the run is not finished
 report.html       the page to look at, when the extra `report` is installed
@@ -81,7 +82,7 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether everything was written."""
-        return (self.path / "metrics.json").exists()
+        return self.metrics_path.exists()
 
     @property
     def recipe_path(self) -> Path:
@@ -97,6 +98,16 @@ class RunFolder:
     def report_path(self) -> Path:
         """The page to look at."""
         return self.path / "report.html"
+
+    @property
+    def predictions_path(self) -> Path:
+        """What the stack answered for each held-out image."""
+        return self.path / "predictions.csv"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The figures on the validation images."""
+        return self.path / "metrics.json"
 
     @property
     def skipped_path(self) -> Path:
@@ -122,7 +133,7 @@ class RunFolder:
         write_text(self.path / "plan.json", _json({"phases": list(plans)}))
         write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
         write_text(self.path / "environment.json", _json(describe_environment()))
-        write_text(self.path / "metrics.json", _json(metrics))
+        write_text(self.metrics_path, _json(metrics))
         for file in self.checkpoints.glob("*"):
             file.unlink()
         if self.checkpoints.exists():

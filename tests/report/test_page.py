@@ -1,7 +1,6 @@
 """The report: its page says what it should, and is whole, harmless and needs nothing else."""
 
 import base64
-import html.parser
 import math
 import re
 import subprocess
@@ -12,56 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
+from pages import Page, report_of, sheet_of
+from thawline.check.finding import Finding
 from thawline.errors import ArgumentError
+from thawline.report.calibration import calibrate
+from thawline.report.page import write_report
+from thawline.report.sketch import Block, Sketch
+from thawline.report.value import Picture, PicturePair, Sheet, ShownFinding
 from thawline.training.clock import Timing
-from thawline.training.report import Picture, Report, write_report
-
-VOID_TAGS = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(html.parser.HTMLParser):
-    """What a page holds; fails where a tag is closed that is not open."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID_TAGS:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] != "style":
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def report_of(**changes) -> Report:
-    """A small whole report, with some fields changed."""
-    fields = {
-        "title": "flowers",
-        "facts": {"Data": "9 images", "Plan": "precomputed"},
-        "history": {"loss": [1.5, 0.5], "accuracy": [0.5, 0.75], "val_loss": [1.25, 0.625], "val_accuracy": [0.5, 0.7]},
-        "class_names": ["rose", "tulip"],
-        "confusion": np.array([[4, 1], [0, 4]]),
-        "timings": [Timing("extracting", 3.0, "900 images/s"), Timing("training", 1.0)],
-        "augmented": [Picture(np.zeros((150, 150, 3), np.uint8), "rose, view 0")],
-    }
-    return Report(**(fields | changes))
 
 
 def page_of(tmp_path: Path, **changes) -> tuple[str, Page]:
@@ -118,7 +75,7 @@ def test_the_interval_is_the_one_in_the_textbook(tmp_path):
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(tmp_path):
     text, page = page_of(tmp_path, phase_ends=(1, 2))
     assert "http" not in text and "@import" not in text
-    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    assert not page.all("script") and not page.all("link") and not page.all("object") and not page.all("iframe")
     assert all(address.startswith("#") for address in re.findall(r"url\(([^)]*)\)", text))
     assert all(uses["href"].startswith("#") for uses in page.all("use"))
     assert all(image["src"].startswith("data:image/") for image in page.all("img"))
@@ -141,8 +98,12 @@ def test_names_are_text_and_never_markup(tmp_path):
         history={evil: [1.0], f"val_{evil}": [2.0]},
         class_names=[evil, "tulip"],
         timings=[Timing(evil, 1.0, evil)],
-        augmented=[Picture(np.zeros((4, 4, 1), np.uint8), evil)],
-        mistakes=[Picture(np.zeros((4, 4, 1), np.uint8), evil)],
+        sheets=[sheet_of(Picture(np.zeros((4, 4, 1), np.uint8), evil))],
+        calibration=calibrate(np.array([[0.9, 0.1]]), np.array([0])),
+        sketches=[Sketch(evil, evil, (Block(evil, "above", 1, 1, 1, evil, evil),), ((evil, evil),), 4, (evil,))],
+        findings=[ShownFinding(Finding(evil, "error", evil, evil, (Path(evil),)))],
+        forecast=[(evil, 1.0, 2.0)],
+        environment={evil: evil},
         estimate_note=evil,
         recipe=evil,
         repeat=evil,
@@ -164,7 +125,7 @@ def test_names_are_text_and_never_markup(tmp_path):
 )
 def test_pictures_keep_their_proportions_and_colours(tmp_path, shape, kind, shown):
     colour = np.array([200, 100, 20], np.uint8)[: shape[2]]
-    _, page = page_of(tmp_path, augmented=[Picture(np.broadcast_to(colour, shape), "one colour")])
+    _, page = page_of(tmp_path, sheets=[sheet_of(Picture(np.broadcast_to(colour, shape), "one colour"))])
     (image,) = page.all("img")
     assert image["src"].startswith(f"data:image/{kind};base64,")
     assert (int(image["height"]), int(image["width"])) == shown
@@ -175,7 +136,7 @@ def test_pictures_keep_their_proportions_and_colours(tmp_path, shape, kind, show
 
 def test_24_noisy_pictures_stay_under_two_megabytes(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (24, 150, 150, 3), dtype=np.uint8)
-    text, page = page_of(tmp_path, augmented=[Picture(pixels, "noise") for pixels in noise])
+    text, page = page_of(tmp_path, sheets=[sheet_of(*(Picture(pixels, "noise") for pixels in noise))])
     assert len(page.all("img")) == 24
     assert len(text) < 2_000_000
 
@@ -197,7 +158,7 @@ def test_24_noisy_pictures_stay_under_two_megabytes(tmp_path):
     ids=["none", "empty", "one", "not finite", "all nan", "only val", "every 2nd", "vectors", "rate", "long"],
 )
 def test_any_history_makes_a_page(tmp_path, history):
-    text, _ = page_of(tmp_path, history=history, augmented=[])
+    text, _ = page_of(tmp_path, history=history, sheets=[])
     drawn = {name.removeprefix("val_") for name, values in history.items() if values and name != "f1_score"}
     assert text.count("<svg") == len(drawn)
     assert not re.search(r"\bnan\b|\binf\b", text)
@@ -216,7 +177,7 @@ def test_phases_are_marked_where_the_next_one_starts(tmp_path):
 
 def test_what_is_empty_is_left_out(tmp_path):
     _, page = page_of(
-        tmp_path, facts={}, history={}, class_names=[], confusion=np.zeros((0, 0), int), timings=[], augmented=[]
+        tmp_path, facts={}, history={}, class_names=[], confusion=np.zeros((0, 0), int), timings=[], sheets=[]
     )
     assert not page.all("img") and not page.all("table") and not page.all("section")
     assert "0 epochs" in page.text and "nan" not in page.text
@@ -262,17 +223,87 @@ def test_equal_reports_make_equal_files(tmp_path):
 
 
 def test_without_its_packages_the_module_says_what_to_install():
-    program = "import sys; sys.modules['jinja2'] = None; import thawline.training.report"
+    program = "import sys; sys.modules['jinja2'] = None; import thawline.report.page"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "MissingDependencyError: The report needs Jinja2 and Matplotlib: pip install 'thawline[report]'" in (
-        result.stderr
-    )
+    assert "MissingDependencyError: The report needs Jinja2: pip install 'thawline[report]'" in (result.stderr)
 
 
 def test_the_module_loads_neither_keras_nor_pyplot():
     program = (
-        "import sys, thawline.training.report; "
+        "import sys, thawline.report.page; "
         "print([name for name in ('keras', 'tensorflow', 'matplotlib.pyplot') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_curves_are_drawn_over_time_where_each_epoch_was_timed(tmp_path):
+    text, page = page_of(tmp_path, epoch_s=[2.0, 1.0])
+    assert text.count("<svg") == 4
+    assert "seconds of training" in page.text and len(page.all("input")) == 2
+    # Without a time for an epoch there is nothing to draw it at.
+    for lacking in ([2.0], [2.0, math.nan]):
+        text, page = page_of(tmp_path, epoch_s=lacking)
+        assert text.count("<svg") == 2 and not page.all("input")
+
+
+def test_charts_share_no_names_so_that_a_hidden_one_spoils_no_other(tmp_path):
+    _, page = page_of(tmp_path, epoch_s=[2.0, 1.0])
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+
+
+def test_a_forecast_stands_beside_its_measurement(tmp_path):
+    rows = [("extracting", 60.0, 90.0), ("an epoch", 2.0, math.nan)]
+    _, page = page_of(tmp_path, forecast=rows)
+    words = re.sub(r"\s+", " ", page.text)
+    assert "extracting1 min 00 s1 min 30 s1.5" in words
+    assert "an epoch2.0 s\N{EN DASH}\N{EN DASH}" in words
+
+
+def test_calibration_is_told_in_numbers_as_well(tmp_path):
+    answers = np.array([[0.95, 0.05], [0.95, 0.05], [0.45, 0.55]])
+    _, page = page_of(tmp_path, calibration=calibrate(answers, np.array([0, 1, 1])))
+    words = re.sub(r"\s+", " ", page.text)
+    # By hand: (2 * |0.5 - 0.95| + 1 * |1 - 0.55|) / 3.
+    assert "Expected calibration error: 45.0 %" in words
+    assert "90\N{EN DASH}100 %295.0 %50.0 %" in words
+
+
+def test_two_pictures_stand_side_by_side_with_one_caption(tmp_path):
+    one, other = (Picture(np.full((80, 80, 3), value, np.uint8), name) for value, name in ((0, "left"), (255, "right")))
+    _, page = page_of(tmp_path, sheets=[sheet_of(PicturePair(one, other, "nearly the same"))])
+    assert [image["alt"] for image in page.all("img")] == ["left", "right"]
+    assert "nearly the same" in page.text
+
+
+def test_a_sheet_without_pictures_says_why(tmp_path):
+    _, page = page_of(tmp_path, sheets=[Sheet("What spoke for the answer", "This is left out. The stack has none.")])
+    assert "This is left out. The stack has none." in page.text and not page.all("img")
+
+
+def test_findings_are_told_with_their_files(tmp_path):
+    paths = tuple(Path(f"roses/{number}.jpg") for number in range(250))
+    finding = Finding("split-same-image", "error", "3 images are on both sides.", "Take them out.", paths)
+    _, page = page_of(
+        tmp_path, findings=[ShownFinding(finding, [Picture(np.zeros((8, 8, 3), np.uint8), "roses/0.jpg")])]
+    )
+    words = re.sub(r"\s+", " ", page.text)
+    for text in ("Error split-same-image", "3 images are on both sides.", "Take them out.", "250 files", "and 50 more"):
+        assert text in words
+    assert "roses/199.jpg" in words and "roses/200.jpg" not in words
+
+
+def test_every_section_has_a_heading_and_every_table_a_caption(tmp_path):
+    _, page = page_of(
+        tmp_path,
+        epoch_s=[1.0, 2.0],
+        calibration=calibrate(np.array([[0.9, 0.1]]), np.array([0])),
+        forecast=[("extracting", 1.0, 2.0)],
+        repeat="thawline train recipe.yaml",
+    )
+    headings = [tag for tag, _ in page.tags if tag in ("section", "h2")]
+    assert headings == ["section", "h2"] * (len(headings) // 2)
+    assert len(page.all("caption")) == len(page.all("table"))
+    targets = {section.get("id") for section in page.all("section")}
+    assert {link["href"].removeprefix("#") for link in page.all("a")} <= targets

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import precision_recall_fscore_support
 
-from thawline.training.scores import ClassResult, accuracy, class_results, confusion_matrix
+from thawline.report.scores import ClassResult, accuracy, class_results, confusion_matrix
 
 
 def test_confusion_counts_true_classes_in_rows():

@@ -31,6 +31,37 @@ def predicted_classes(answers: np.ndarray) -> np.ndarray:
     return best
 
 
+def per_class(answers: np.ndarray) -> np.ndarray:
+    """One column for each class, (n, classes): of one probability of class 1, (n, 1), two columns are made.
+
+    Example:
+        >>> per_class(np.array([[0.25]])).tolist()
+        [[0.75, 0.25]]
+    """
+    return np.concatenate([1 - answers, answers], axis=-1) if answers.shape[-1] == 1 else answers
+
+
+def confidences(answers: np.ndarray) -> np.ndarray:
+    """How sure each answer is: the probability of the class that it names, float64 (n,).
+
+    Example:
+        >>> confidences(np.array([[0.2, 0.8]])).tolist(), confidences(np.array([[0.25]])).tolist()
+        ([0.8], [0.75])
+    """
+    return np.asarray(per_class(answers).max(axis=-1), np.float64)
+
+
+def margins(answers: np.ndarray) -> np.ndarray:
+    """How far the answer is from the next likeliest one, float64 (n,): near 0 a coin would do as well.
+
+    Example:
+        >>> margins(np.array([[0.5, 0.25, 0.25]])).tolist(), margins(np.array([[0.25]])).tolist()
+        ([0.25], [0.5])
+    """
+    ordered = np.sort(per_class(answers).astype(np.float64), axis=-1)
+    return np.asarray(ordered[:, -1] - ordered[:, -2])
+
+
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, class_count: int) -> np.ndarray:
     """Counts, int64 (classes, classes): rows are true classes, columns the answers.
 
