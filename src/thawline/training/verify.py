@@ -172,14 +172,14 @@ def _renewed(optimizer: Any) -> Any:
 def _left_as_it_was(series: StageSeries, compiled: Compiled) -> Iterator[None]:
     """Puts weights, frozen layers and the compiled state back: what was only tried must leave no trace."""
     layers = [(layer, layer.trainable) for layer in series.model._flatten_layers()]
-    state, class_names = _values(series.model.variables), series.class_names
+    state, class_names, reading = _values(series.model.variables), series.class_names, series.reading
     try:
         yield
     finally:
         # From the outside in: setting a model sets all its layers.
         for layer, trainable in layers:
             layer.trainable = trainable
-        series.class_names = class_names
+        series.class_names, series.reading = class_names, reading
         _assign(series.model.variables, state)
         series.model.compile(optimizer=compiled.optimizer, **compiled.options)
 
