@@ -16,6 +16,7 @@
     │   ├── CacheFullError       no room is left for features                      (also OSError)
     │   └── CacheDamagedError    what is kept cannot be read any more
     ├── EngineError              an engine cannot run the frozen part, or not well enough (also RuntimeError)
+    ├── ExportError              a stack cannot leave the house in a format, or not as it is (also RuntimeError)
     ├── RecipeError              a recipe is not valid                             (also ValueError)
     └── RunError                 a run folder is not what was expected             (also RuntimeError)
 
@@ -94,6 +95,10 @@ class CacheDamagedError(CacheError):
 
 class EngineError(ThawlineError, RuntimeError):
     """An engine cannot run the frozen part here, or its answers are too far from Keras'."""
+
+
+class ExportError(ThawlineError, RuntimeError):
+    """A stack cannot be exported in a format, or the artefact does not answer as the stack does."""
 
 
 class RecipeError(ThawlineError, ValueError):

@@ -9,10 +9,13 @@ import numpy as np
 
 from thawline.backend import keras
 from thawline.check.check import Check, check
+from thawline.data.reading import describe_reading
 from thawline.data.sources.holder import SourceHolder, as_source, is_shuffled
 from thawline.data.sources.source import ImageSource
 from thawline.data.splits import Groups
 from thawline.errors import ArgumentError
+from thawline.export.export import Exported, ExportOptions, export, refuse_bad
+from thawline.export.golden import source_images
 from thawline.features.cache import FeatureCache
 from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
 from thawline.progress import say
@@ -380,6 +383,60 @@ class Stack(StageSeries):
             show_progress=verbose != 0,
         )
 
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        formats: Sequence[str] = ("saved_model",),
+        *,
+        images: ImageSource | SourceHolder | None = None,
+        golden: Sequence[str | os.PathLike[str] | np.ndarray] | None = None,
+        verify: bool = True,
+        card: Mapping[str, Any] | None = None,
+        verbose: int | str = "auto",
+    ) -> list[Exported]:
+        """Writes models that others use without thawline: scaling inside, and in a SavedModel decoding, too.
+
+        Each format gets a folder `path/<format>` with the model, artefact.json, a small reader.py, a certificate and a
+        model card. What is frozen is exported as well; augmentation never is.
+
+        Args:
+            path: where the folders go.
+            formats: "saved_model" (bytes of image files to answers), "keras", "onnx", "litert", "openvino" (uint8
+                images of one size to answers).
+            images: images as they are read in use; by default as `fit` read them.
+            golden: held-out images to verify on, files or uint8 arrays; by default up to 200 of `images`.
+            verify: whether answers of each model, in its own runtime and process, are compared with the stack's.
+            card: what the model card may say, like {"data": ..., "metrics": {...}, "limits": [...], "license": ...}.
+            verbose: 0 is silent.
+
+        Returns:
+            What was exported, one for each format; print them.
+
+        Raises:
+            ArgumentError: how images are read is not known, or a format is not.
+            ExportError: the stack cannot be exported in a format, or an artefact does not answer as the stack does:
+                it lies in `path/<format>-unverified` then.
+            MissingDependencyError: a format needs a package that is not installed.
+
+        Example:
+            >>> stack.export("flowers-serving", ["saved_model", "onnx"], images=val)  # doctest: +SKIP
+        """
+        source = None if images is None else self._source(images, "export")
+        reading = self.reading if source is None else describe_reading(source)
+        if reading is None:
+            raise ArgumentError(
+                "Nothing is known of how images are read. Give export(images=...), like those of fit()."
+            )
+        held_out = golden if golden is not None else () if source is None else source_images(source)
+        options = ExportOptions(
+            golden=[each if isinstance(each, np.ndarray) else Path(each) for each in held_out],
+            verifies=verify,
+            facts=card or {},
+            announce=say if verbose != 0 else None,
+        )
+        exported = export(self, Path(path), formats, reading=reading, options=options)
+        return refuse_bad(exported)
+
     def _source(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
         """The images as the first stage takes them: as pixels, where the stack scales those itself."""
         return as_source(images, place, self.stages[0].value_range)
@@ -401,9 +458,9 @@ def load(path: str | os.PathLike[str]) -> Stack:
     Example:
         >>> stack = load("flowers.keras")  # doctest: +SKIP
     """
-    stages, class_names, model = load_series(path)
+    stages, notes, model = load_series(path)
     stack = Stack(stages)
-    stack.class_names = class_names
+    stack.class_names, stack.reading = notes["class_names"], notes["reading"]
     if model.compiled:
         config = keras.saving.deserialize_keras_object(model.get_compile_config())
         optimizer = model.optimizer

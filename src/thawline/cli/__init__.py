@@ -214,6 +214,28 @@ def compare(
     _work("compare").compare(runs, report=report, as_json=as_json)
 
 
+@_command
+def export(
+    run: RunPath,
+    formats: Annotated[
+        list[str],
+        typer.Option(
+            "--format", help="saved_model, keras, onnx, litert or openvino; may be given several times.", metavar="F"
+        ),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="Where the artefacts go, a folder for each format.", show_default="RUN/export")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare each artefact's answers with the stack's.")
+    ] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write models that others use, each with a reader, a certificate and a card; exit code 1 when one differs."""
+    _work("export").export_run(run, formats, to, verifies=verify, as_json=as_json, quiet=quiet)
+
+
 @_cache_command
 def cache_list(path: CachePath = None, as_json: AsJson = False) -> None:
     """Show what is kept: how much, last used when, and whether a process uses it now."""

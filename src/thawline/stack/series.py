@@ -37,6 +37,7 @@ class StageSeries:
         stages: the stages in order.
         model: the joined `keras.Model`, which shares the stages' weights. It takes pixels from 0 to 255.
         class_names: what the outputs stand for, once the stack was trained on named classes.
+        reading: how images were read for the training, as plain values; None before it.
 
     Raises:
         ArgumentError: no stages, a name twice, or a first stage whose input size is not known.
@@ -46,6 +47,7 @@ class StageSeries:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(stages)
         self.class_names: tuple[str, ...] = ()
+        self.reading: dict[str, Any] | None = None
         _check_names(self.stages)
         self.model = _join(self.stages)
         self._cuts: dict[tuple[bool, ...], Cut] = {}
@@ -185,6 +187,7 @@ class StageSeries:
         entry = {
             "version": _ENTRY_VERSION,
             "class_names": list(self.class_names),
+            "reading": self.reading,
             "stages": [
                 {"name": stage.name, "layer": stage.model.name, "value_range": stage.value_range}
                 for stage in self.stages
@@ -196,8 +199,8 @@ class StageSeries:
                 archive.writestr(_ENTRY, json.dumps(entry))
 
 
-def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], tuple[str, ...], Any]:
-    """Stages, class names and joined Keras model of a saved stack. Nothing in the file is executed.
+def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], dict[str, Any], Any]:
+    """Stages, notes (class_names, reading) and joined Keras model of a saved stack. Nothing in the file is executed.
 
     Raises:
         ArgumentError: there is no such file, or thawline did not save it.
@@ -221,7 +224,9 @@ def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], tuple[str, .
     stages = [
         Stage(model.get_layer(item["layer"]), item["name"], value_range=item["value_range"]) for item in entry["stages"]
     ]
-    return stages, tuple(entry["class_names"]), model
+    # Files of thawline 0.1.0 may know nothing of the reading.
+    notes = {"class_names": tuple(entry["class_names"]), "reading": entry.get("reading")}
+    return stages, notes, model
 
 
 def _check_names(stages: tuple[Stage, ...]) -> None:

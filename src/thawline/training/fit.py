@@ -10,6 +10,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.backend import keras
+from thawline.data.reading import describe_reading
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DivergedError, RunError
 from thawline.features.fingerprint import digest_weights
@@ -133,7 +134,7 @@ def fit(
         run.run_phase(part)
     # Keras saves an optimizer that was never built, but cannot load it.
     compiled.build_optimizer(series.model.trainable_variables)
-    series.class_names = train.class_names
+    series.class_names, series.reading = train.class_names, describe_reading(train)
     return history
 
 

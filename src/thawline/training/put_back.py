@@ -20,7 +20,7 @@ def left_as_it_was(series: StageSeries) -> Iterator[None]:
     generators of Python, NumPy and Keras. Optimizers are the block's own affair: it should take fresh ones.
     """
     layers = [(layer, layer.trainable) for layer in series.model._flatten_layers()]
-    state, class_names = values_of(series.model.variables), series.class_names
+    state, class_names, reading = values_of(series.model.variables), series.class_names, series.reading
     python, numpy, drawn = random.getstate(), np.random.get_state(), _keras_generator_state()
     try:
         yield
@@ -28,7 +28,7 @@ def left_as_it_was(series: StageSeries) -> Iterator[None]:
         # From the outside in: setting a model sets all its layers.
         for layer, trainable in layers:
             layer.trainable = trainable
-        series.class_names = class_names
+        series.class_names, series.reading = class_names, reading
         assign(series.model.variables, state)
         _set_keras_generator(drawn)
         random.setstate(python)
