@@ -24,6 +24,7 @@ import yaml
 import thawline as tl
 from thawline.cli.demo import fabric_photos
 from thawline.data.decode import Decoding, decode
+from thawline.data.reading import describe_reading
 from thawline.files import write_text
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.run import RunFolder
@@ -44,7 +45,8 @@ def make_run(folder: Path, side: int) -> tuple[RunFolder, Recipe]:
     recipe = load_recipe(folder / "recipe.yaml")
     run = RunFolder.begin(folder, "run", recipe.to_yaml())
     stack = recipe.build_stack(3)
-    stack.class_names = ("global", "local", "nominal")
+    images = recipe.open_folder(recipe.data.train)
+    stack.class_names, stack.reading = images.class_names, describe_reading(images)
     # Keras warns of an optimizer that was never built.
     stack.model.optimizer.build(stack.model.trainable_variables)
     stack.save(run.stack_path)

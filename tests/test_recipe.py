@@ -283,5 +283,3 @@ def test_all_images_of_a_recipe_are_scaled_as_those_it_trains_on(recipe_file, im
         assert images.spec == train.spec
         assert images.augmentation.rescale == 1 / 255
         assert not images.augmentation.is_random
-    assert recipe.scaling == whole.augmentation
-    assert load_recipe(recipe_file(augment={"horizontal_flip": True})).scaling is None

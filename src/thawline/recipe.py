@@ -228,12 +228,6 @@ class Recipe(_Strict):
         )
 
     @property
-    def scaling(self) -> Augmentation | None:
-        """What is done with the pixels of every image before the stack sees them, nothing random; None for nothing."""
-        scaling = Augmentation.from_arguments(self.augment).without_chance()
-        return None if scaling.is_identity else scaling
-
-    @property
     def image_size(self) -> tuple[int, int]:
         """Height and width: as written, or what the backbone was trained with."""
         if self.data.image_size is not None:

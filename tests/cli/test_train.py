@@ -274,7 +274,7 @@ def test_bad_input_is_one_line_and_an_exit_code(project, tmp_path):
         (["train", project, "stack.1.layers.2.Dense.units=4"], 1, "3 classes"),
         (["train", project, "data.sed=1"], 2, "did you mean 'seed'"),
         (["evaluate", tmp_path / "images"], 2, "No run in"),
-        (["predict", tmp_path / "none", broken], 2, "No run in"),
+        (["predict", tmp_path / "none", broken], 2, "cannot answer"),
         (["init", tmp_path], 2, "exists already"),
     ]:
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)

@@ -9,10 +9,12 @@ import pytest
 
 import thawline as tl
 from odd_files import BAD, GOOD
-from thawline.data.augment.augmentation import Augmentation
 from thawline.data.decode import Decoding, decode
+from thawline.data.reading import describe_reading
 from thawline.errors import ArgumentError
 from thawline.export import stack_predictor
+from thawline.export.artefact import Artefact
+from thawline.export.artefact_predictor import ArtefactPredictor
 from thawline.export.predict import predict_files
 from thawline.export.stack_predictor import StackPredictor
 
@@ -109,14 +111,22 @@ def stack(tmp_path):
     head = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3, "softmax")])
     made = tl.Stack([tl.Stage(head, "head", value_range=(-1, 1))])
     made.class_names = ("a", "b", "c")
-    made.save(tmp_path / "stack.keras")
     return made, tmp_path / "stack.keras"
 
 
-def test_a_stack_answers_as_its_model_does(stack, image_folder):
+def predictor_of(stack, files, **steps):
+    """The stack's predictor, as if it had been trained on files that were read with these steps."""
     made, file = stack
+    source = tl.ImageFiles(files, image_size=(8, 8))
+    made.reading = describe_reading(source.augment(**steps) if steps else source)
+    made.save(file)
+    return StackPredictor(made, file)
+
+
+def test_a_stack_answers_as_its_model_does(stack, image_folder):
+    made, _ = stack
     files = sorted(image_folder(2, count=20).rglob("*.png"))
-    predictor = StackPredictor(made, file, Decoding((8, 8)))
+    predictor = predictor_of(stack, files)
     found = np.array([each.answer for each in predict_files(files, predictor)])
     pixels = np.stack([decode(path.read_bytes(), Decoding((8, 8))) for path in files])
     np.testing.assert_allclose(found, made.model.predict(pixels.astype("float32"), verbose=0), atol=1e-6)
@@ -124,22 +134,20 @@ def test_a_stack_answers_as_its_model_does(stack, image_folder):
 
 
 def test_pixels_are_scaled_as_for_training(stack, image_folder):
-    made, file = stack
+    made, _ = stack
     files = sorted(image_folder(1, count=3).rglob("*.png"))
-    scaling = Augmentation(rescale=0.5)
-    found = [each.answer for each in predict_files(files, StackPredictor(made, file, Decoding((8, 8)), scaling))]
+    found = [each.answer for each in predict_files(files, predictor_of(stack, files, rescale=0.5))]
     pixels = np.stack([decode(path.read_bytes(), Decoding((8, 8))) for path in files])
     np.testing.assert_allclose(found, made.model.predict(pixels * np.float32(0.5), verbose=0), atol=1e-6)
 
 
 def test_few_images_are_left_to_keras_and_many_have_an_engine_chosen(stack, image_folder, monkeypatch):
-    made, file = stack
     files = sorted(image_folder(2, count=20).rglob("*.png"))
-    few = StackPredictor(made, file, Decoding((8, 8)))
+    few = predictor_of(stack, files)
     list(predict_files(files, few))
     assert few.reason == "keras in float32, as asked for"
     monkeypatch.setattr(stack_predictor, "_FEW_BATCHES", 2)
-    many = StackPredictor(made, file, Decoding((8, 8)))
+    many = predictor_of(stack, files)
     list(predict_files(files, many))
     assert "openvino" in many.reason  # which is said to be missing
 
@@ -149,4 +157,19 @@ def test_several_outputs_are_refused():
     flat = keras.layers.Flatten()(image)
     model = keras.Model(image, [keras.layers.Dense(1)(flat), keras.layers.Dense(2)(flat)])
     with pytest.raises(ArgumentError, match="but the stack gives 2"):
-        StackPredictor(tl.Stack([tl.Stage(model, "both")]), Path("none"), Decoding((4, 4)))
+        StackPredictor(tl.Stack([tl.Stage(model, "both")]), Path("none"))
+
+
+def test_a_stack_that_was_never_trained_does_not_know_how_to_read(stack):
+    with pytest.raises(ArgumentError, match="Nothing is known of how"):
+        StackPredictor(*stack)
+
+
+def test_an_artefact_answers_as_the_stack_does(stack, image_folder, tmp_path):
+    files = sorted(image_folder(2, count=20).rglob("*.png"))
+    predictor = predictor_of(stack, files)
+    stack[0].export(tmp_path / "out", ["keras"], verify=False, verbose=0)
+    exported = ArtefactPredictor(Artefact.open(tmp_path / "out"))
+    assert exported.class_names == ("a", "b", "c")
+    expected = [each.answer for each in predict_files(files, predictor)]
+    np.testing.assert_allclose([each.answer for each in predict_files(files, exported)], expected, atol=1e-6)

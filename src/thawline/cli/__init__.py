@@ -187,7 +187,10 @@ def evaluate(
 
 @_command
 def predict(
-    run: RunPath,
+    model: Annotated[
+        Path,
+        typer.Argument(help="A finished run's folder, an artefact, or a saved stack.", show_default=False),
+    ],
     paths: Annotated[
         list[str],
         typer.Argument(help="Images, folders of images, patterns like 'new/**/*.jpg', or - for names on stdin."),
@@ -201,7 +204,7 @@ def predict(
 ) -> None:
     """Say what a trained stack sees in images, row by row; exit code 1 when one is bad, whose row says why."""
     form = "json" if as_json else form
-    _work("predict").predict(run, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
+    _work("predict").predict(model, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
 
 
 @_command

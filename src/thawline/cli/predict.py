@@ -12,13 +12,14 @@ import numpy as np
 import typer
 
 from thawline.cli.output import say
-from thawline.errors import ArgumentError
+from thawline.errors import ArgumentError, RunError
+from thawline.export.artefact import FACTS, Artefact
+from thawline.export.artefact_predictor import ArtefactPredictor
 from thawline.export.listing import list_files
 from thawline.export.predict import Prediction, Predictor, predict_files
 from thawline.export.stack_predictor import StackPredictor
 from thawline.facade import load
 from thawline.progress import progress
-from thawline.recipe import load_recipe
 from thawline.training.run import RunFolder
 
 # What is known of a file, as plain values.
@@ -130,8 +131,14 @@ FORMS: dict[str, Callable[[Iterable[Row], int], Iterator[str]]] = {
 
 
 def _open(path: Path, engine: str, precision: str) -> Predictor:
-    run = RunFolder.open(path)
-    recipe = load_recipe(run.recipe_path)
-    return StackPredictor(
-        load(run.stack_path), run.stack_path, recipe.decoding, recipe.scaling, engine=engine, precision=precision
+    """Who answers: a run's stack, a saved stack, or an artefact."""
+    if (path / "recipe.yaml").exists():
+        path = RunFolder.open(path).stack_path
+    if path.suffix == ".keras":
+        return StackPredictor(load(path), path, engine=engine, precision=precision)
+    if (path / FACTS).exists() or any(path.glob(f"*/{FACTS}")):
+        return ArtefactPredictor(Artefact.open(path))
+    raise RunError(
+        f"{str(path)!r} cannot answer: expected a folder that  thawline train  or  thawline export  wrote, like "
+        "runs/flowers, or a stack that was saved, like flowers.keras."
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from blake3 import blake3
 
-from thawline.data.augment.augmentation import Augmentation
-from thawline.data.decode import Decoding
+from thawline.data.reading import as_augmentation, as_decoding
 from thawline.errors import ArgumentError
 from thawline.features.engines.choice import choose_engine
 from thawline.features.engines.engine import Engine
@@ -32,8 +31,6 @@ class StackPredictor:
     Args:
         series: the stack.
         file: where it was loaded from; its content stands for it.
-        decoding: how files become pixels.
-        scaling: what is done with pixels before the stack sees them, nothing random; None for nothing.
         engine: "auto", "keras" or "openvino", as `Stack.fit` takes it.
         precision: "float32" or "bfloat16".
 
@@ -41,15 +38,13 @@ class StackPredictor:
         reason: which engine was taken and why, once it was.
 
     Raises:
-        ArgumentError: the stack has several outputs.
+        ArgumentError: the stack has several outputs, or nobody knows how it reads images.
     """
 
     def __init__(
         self,
         series: StageSeries,
         file: Path,
-        decoding: Decoding,
-        scaling: Augmentation | None = None,
         *,
         engine: str = "auto",
         precision: str = "float32",
@@ -59,12 +54,14 @@ class StackPredictor:
                 f"A prediction is one answer per image, but the stack gives {len(series.model.outputs)}. "
                 "Use stack.predict() or stack.model in Python."
             )
+        if series.reading is None:
+            raise ArgumentError(f"Nothing is known of how {str(file)!r} reads images: it was saved before a training.")
         self.class_names = series.class_names
-        self.decoding = decoding
+        self.decoding = as_decoding(series.reading)
         self.reason = ""
         self._series = series
         self._file = file
-        self._scaling = scaling
+        self._scaling = as_augmentation(series.reading)
         self._wanted = engine, precision
         self._engine: Engine | None = None
 
