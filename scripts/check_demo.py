@@ -1,6 +1,6 @@
 """Checks the demo's recipe on all of its photos, as a user would; nothing may be found.
 
-    python scripts/check_demo.py [--limit IMAGES_PER_CLASS]
+python scripts/check_demo.py [--limit IMAGES_PER_CLASS]
 """
 
 import argparse
