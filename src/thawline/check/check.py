@@ -30,7 +30,9 @@ from thawline.training.compiled import Compiled
 from thawline.training.part import make_part
 from thawline.training.phase import Phase
 
-CODES = {"check-untrusted": "note: neighbours were not looked at, because features of a stack with errors say nothing."}
+CODES: dict[str, str] = {
+    "check-untrusted": "note: neighbours were not looked at, because features of a stack with errors say nothing",
+}
 
 _UNTRUSTED = Finding(
     "check-untrusted",

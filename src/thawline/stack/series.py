@@ -17,6 +17,7 @@ from thawline.errors import ArgumentError, JointError, ThawlineError
 from thawline.figures import format_bytes
 from thawline.files import replacing
 from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, format_range, range_mismatch, shape_mismatch
+from thawline.stack.adapters import first_units, list_adapters, suggest_adapters
 from thawline.stack.cut import Cut, find_cut
 from thawline.stack.learning import Learning, name_learning
 from thawline.stack.stage import Stage
@@ -297,15 +298,12 @@ def _check_joint(giver: str, given: TensorSpec, stage: Stage) -> None:
 
 
 def _advice(giver: str, given: TensorSpec, stage: Stage, wanted: TensorSpec, is_shape: bool) -> str:
-    if not is_shape:
-        return f"Put a layer between them that gives {wanted}, or build {stage.name!r} for {given}."
-    if len(given.shape) == 4 and len(wanted.shape) == 2:
-        channels = given.shape[-1]
-        flat = None if None in given.shape[1:] else math.prod(size or 0 for size in given.shape[1:])
-        for width, layer in ((channels, "GlobalAveragePooling2D()"), (flat, "Flatten()")):
-            if width == wanted.shape[-1]:
-                return f"Put {layer}, which has no weights, at the end of {giver!r}."
-    return f"Use a {giver!r} that gives {wanted.shape[1:]} per image, or build {stage.name!r} for {given.shape[1:]}."
+    """Layers that would make two neighbours fit, with what each costs, and what else may be done."""
+    adapters = list_adapters(suggest_adapters(given, wanted, units=first_units(stage.model)))
+    if is_shape:
+        build = f"Build {stage.name!r} for {given.shape[1:]}, or {giver!r} for {wanted.shape[1:]}."
+        return f"{adapters} {build}".strip()
+    return adapters or f"Put a layer between them that gives {wanted}, or build {stage.name!r} for {given}."
 
 
 def _summary_lines(series: StageSeries) -> Iterable[str]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from thawline.backend import keras
-from thawline.check.adapters import list_adapters, suggest_adapters
 from thawline.specs import TensorSpec
+from thawline.stack.adapters import list_adapters, suggest_adapters
 
 
 def spec(*shape, value_range=None):

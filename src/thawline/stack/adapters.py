@@ -6,7 +6,9 @@ Plain shape arithmetic; no model is built. All shapes have the batch first and, 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from thawline.backend import keras
 from thawline.figures import format_count
 from thawline.specs import TensorSpec, range_mismatch, shape_mismatch
 
@@ -81,6 +83,18 @@ def list_adapters(adapters: Sequence[Adapter]) -> str:
         'Between them fits Flatten (12 wide, no weights).'
     """
     return f"Between them fits {', or '.join(map(str, adapters))}." if adapters else ""
+
+
+def first_units(model: Any) -> int | None:
+    """The width of the Dense layer that a model begins with, or None."""
+    for layer in getattr(model, "layers", [model]):
+        if hasattr(layer, "layers"):
+            return first_units(layer)
+        if isinstance(layer, keras.layers.Dense):
+            return int(layer.units)
+        if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout | keras.layers.Activation):
+            return None
+    return None
 
 
 def _to_one_axis(shape: tuple[int, ...], width: int | None, units: int | None) -> list[Adapter]:
