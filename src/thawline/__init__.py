@@ -23,9 +23,11 @@ _HOMES = {
     "ImageFiles": "thawline.data.sources.files",
     "ImageFolder": "thawline.data.sources.folder",
     "ImageFrame": "thawline.data.sources.frame",
+    "MLflow": "thawline.training.tracking.mlflow",
     "Phase": "thawline.training.phase",
     "Stack": "thawline.facade",
     "Stage": "thawline.stack.stage",
+    "TensorBoard": "thawline.training.tracking.tensorboard",
     "TensorSpec": "thawline.specs",
     "ThawlineError": "thawline.errors",
     "backbones": "thawline.stack.backbones",
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from thawline.stack.backbones import Backbone as Backbone
     from thawline.stack.stage import Stage as Stage
     from thawline.training.phase import Phase as Phase
+    from thawline.training.tracking.mlflow import MLflow as MLflow
+    from thawline.training.tracking.tensorboard import TensorBoard as TensorBoard
 
 
 def __getattr__(name: str) -> Any:

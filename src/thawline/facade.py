@@ -26,6 +26,7 @@ from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
 from thawline.training.learning_rate import LearningRateSweep, find_learning_rate
 from thawline.training.phase import Phase
+from thawline.training.tracking.tracker import Tracker
 from thawline.training.verify import Verification, verify
 
 
@@ -113,6 +114,7 @@ class Stack(StageSeries):
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
         max_disk: float | None = None,
+        tracking: Sequence[Tracker] = (),
     ) -> Any:
         """Trains what is not frozen.
 
@@ -140,9 +142,13 @@ class Stack(StageSeries):
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
             checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
-                continues from it, when it was interrupted.
+                continues from it, when it was interrupted, and ends with the same weights: what learned, optimizer,
+                random numbers and the state of callbacks are kept, without pickle. A callback of yours may say what is
+                to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes that
+                change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.
             max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
+            tracking: who else is told of the epochs, like `[tl.TensorBoard("logs"), tl.MLflow("mlruns", "flowers")]`.
 
         Returns:
             `keras.callbacks.History` over all epochs, NaN where a phase lacks a figure that another one has;
@@ -170,6 +176,7 @@ class Stack(StageSeries):
             checkpoint=None if checkpoint is None else Path(checkpoint),
             announce=say,
             max_disk=max_disk,
+            tracking=tuple(tracking),
         )
         spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
         compiled = self._need_compiled("fit")

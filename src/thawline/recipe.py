@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -145,10 +146,17 @@ class FeaturesRecipe(_Strict):
 
 
 class RunRecipe(_Strict):
-    """Where the run folder lies, and how it is called."""
+    """Where the run folder lies, how it is called, whether its phases stay, and who else is told of it."""
 
     folder: str = "runs"
     name: str = "run"
+    keep_phases: bool = True
+    tracking: list[Literal["tensorboard", "mlflow"]] = []
+
+    @field_validator("tracking", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
 
 class Recipe(_Strict):

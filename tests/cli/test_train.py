@@ -71,6 +71,8 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     assert "training images: 54 of 54 extracted in" in done.stderr  # 27 images, 2 views
     run = tmp_path / "runs" / "small"
     assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints",
+        "data.json",
         "environment.json",
         "history.csv",
         "labels.txt",
@@ -78,6 +80,7 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
         "plan.json",
         "recipe.yaml",
         "report.html",
+        "split.csv",
         "stack.keras",
     ]
     assert (run / "labels.txt").read_text() == "blue\ngreen\nred\n"
@@ -221,7 +224,7 @@ def test_ctrl_c_during_training_goes_on_to_the_weights_of_an_undisturbed_run(pro
     assert (whole / "history.csv").read_text() == (pieces / "history.csv").read_text()
     for one, two in zip(weights_of(whole), weights_of(pieces), strict=True):
         assert np.array_equal(one, two)
-    assert not (pieces / "checkpoints").exists()
+    assert not (pieces / "checkpoints" / "last.npz").exists()
 
 
 def test_what_goes_bad_during_the_training_is_listed_in_the_run_folder(project, tmp_path, monkeypatch):

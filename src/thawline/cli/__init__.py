@@ -7,6 +7,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,6 +34,17 @@ _started = [time.perf_counter()]
 # What shells expect from a program that Ctrl-C ended.
 _INTERRUPTED = 130
 
+
+class Shown(StrEnum):
+    """How progress is shown."""
+
+    AUTO = "auto"
+    LIVE = "live"
+    LINES = "lines"
+    JSON = "json"
+    QUIET = "quiet"
+
+
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Changes to the recipe, like data.batch_size=16.", show_default=False)
@@ -52,6 +64,13 @@ PagePath = Annotated[
     Path | None, typer.Option("--report", help="Also write it as a page, one HTML file.", show_default="none")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Progress = Annotated[
+    Shown,
+    typer.Option(
+        help="How progress is shown on stderr: live view, plain lines, JSON lines, or not at all.",
+        show_default="live on a terminal, else lines",
+    ),
+]
 
 
 def started() -> float:
@@ -63,20 +82,37 @@ def started() -> float:
 
 
 def _telling_errors(work: Callable[..., None]) -> Callable[..., None]:
-    """A command that turns our errors into one line and an exit code."""
+    """A command that shows progress as it is asked to, and turns our errors into one line and an exit code."""
 
     @functools.wraps(work)
     def run(*arguments: Any, **options: Any) -> None:
-        try:
-            work(*arguments, **options)
-        except ThawlineError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted: nothing that was computed is lost, the same command goes on from here.", err=True)
-            raise typer.Exit(_INTERRUPTED) from None
+        progress: Any = import_module("thawline.progress")
+        mode = options.get("progress", Shown.AUTO)
+        if mode == Shown.QUIET and "quiet" in options:
+            options["quiet"] = True
+        with progress.showing(Shown.QUIET.value if options.get("quiet") else mode.value):
+            try:
+                work(*arguments, **options)
+            except ThawlineError as error:
+                _tell_end(progress, "error", str(error))
+                raise typer.Exit(error.exit_code) from None
+            except KeyboardInterrupt:
+                _tell_end(
+                    progress,
+                    "interrupted",
+                    "nothing that was computed is lost, the same command goes on from here.",
+                )
+                raise typer.Exit(_INTERRUPTED) from None
 
     return run
+
+
+def _tell_end(progress: Any, event: str, text: str) -> None:
+    """Says why a command ends before its time."""
+    if progress.current_mode() == "json":
+        progress.emit(event, text=text)
+    else:
+        typer.echo(f"{event}: {text}", err=True)
 
 
 def _command(work: Callable[..., None]) -> Callable[..., None]:
@@ -115,6 +151,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    progress: Progress = Shown.AUTO,
 ) -> None:
     """Train on real images shipped by a package, and write a report."""
     _work("demo").demo(folder, epochs=epochs, limit=limit, as_json=as_json, quiet=quiet)
@@ -166,6 +203,7 @@ def train(
     ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    progress: Progress = Shown.AUTO,
 ) -> None:
     """Train what a recipe says, into a run folder; an interrupted run goes on."""
     _work("train").train(recipe, overrides or [], is_checked=check, as_json=as_json, quiet=quiet)

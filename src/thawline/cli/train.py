@@ -13,6 +13,7 @@ from thawline.check.finding import Finding
 from thawline.cli import started
 from thawline.cli.check import passed_check
 from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.tracking import open_trackers, tell_results
 from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
 from thawline.facade import Stack
@@ -22,6 +23,8 @@ from thawline.report.predictions import write_predictions
 from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
 from thawline.training.run import RunFolder
+from thawline.training.run_data import Side
+from thawline.training.tracking.tracker import Tracker
 
 # Jinja2 and Matplotlib come with the extra `report`; without them a run has no page.
 HAS_REPORT = all(find_spec(package) for package in ("jinja2", "matplotlib"))
@@ -41,6 +44,7 @@ class Training:
     confusion: np.ndarray
     clock: Clock
     findings: Sequence[Finding] = ()
+    trackers: Sequence[Tracker] = ()
 
     @property
     def timings(self) -> list[Timing]:
@@ -99,7 +103,23 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     clock.lap("loading Keras")
     train_images, validation = recipe.open_images()
     run = RunFolder.begin(Path(recipe.run.folder), recipe.run.name, recipe.to_yaml())
+    try:
+        return _train_in(run, recipe, train_images, validation, clock, quiet=quiet)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _train_in(
+    run: RunFolder, recipe: Recipe, train_images: ImageSource, validation: ImageSource, clock: Clock, *, quiet: bool
+) -> Training:
+    trackers = open_trackers(recipe, run)
     say(f"{len(train_images):,} training and {len(validation):,} validation images -> {run.path}", quiet=quiet)
+    data = recipe.data
+    held_out = data.train if isinstance(data.validation, float) else data.validation
+    sides = [Side("train", train_images, Path(data.train)), Side("validation", validation, Path(held_out))]
+    for line in run.note_start(sides, train_images.class_names):
+        say(line, quiet=quiet)
     clock.lap("reading images")
     stack = recipe.build_stack(len(train_images.class_names))
     clock.lap("building the stack")
@@ -110,6 +130,7 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
         **recipe.features.model_dump(),
         verbose=0 if quiet else "auto",
         checkpoint=run.checkpoints,
+        tracking=[run.history, *trackers],
     )
     record = history.record
     extract_s = sum(done["seconds"] for done in record.extractions)
@@ -120,7 +141,7 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     validation, answers = validation.select(answered), answers[answered]
     confusion = confusion_matrix(validation.known_labels, predicted_classes(answers), len(train_images.class_names))
     clock.lap("measuring")
-    return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock)
+    return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock, trackers=trackers)
 
 
 def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
@@ -133,13 +154,12 @@ def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (),
     unreadable = dict([*training.train.unreadable, *training.validation.unreadable])
     if unreadable:
         write_skipped(training.run.skipped_path, unreadable.items())
+    tell_results(training, training.trackers)
     training.clock.lap("writing the run folder")
     training.run.finish(
-        history=training.history.history,
-        phase_epochs=[mark.epochs for mark in training.history.phases],
         plans=[plan.as_dict() for plan in training.history.record.plans],
-        class_names=training.train.class_names,
         metrics=training.metrics(),
+        keep_phases=training.recipe.run.keep_phases,
     )
 
 

@@ -11,7 +11,7 @@ from thawline.backend import keras
 from thawline.errors import RunError
 from thawline.files import replacing
 
-_FILE = "last.npz"
+STATE_FILE = "last.npz"
 
 
 class Checkpoint:
@@ -20,10 +20,14 @@ class Checkpoint:
     Args:
         folder: where the file `last.npz` lies; arrays and JSON, no pickle.
         identity: what makes this training this one; a state of another is refused.
+
+    Attributes:
+        folder: the folder.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self._path = folder / _FILE
+        self.folder = folder
+        self._path = folder / STATE_FILE
         # Through JSON once, so that what is compared is what a file gives back.
         self._identity = json.loads(json.dumps(identity))
 

@@ -44,6 +44,10 @@ class Precomputed:
         # Held as in use as long as this lives; with their sources, whose ids are only theirs as long as they live.
         self._sets: dict[int, tuple[ImageSource, FeatureSet]] = {}
 
+    def waits_for(self) -> dict[str, float]:
+        """Features; what is not kept in memory is read from the cache in time is not waited for."""
+        return {"features": 1.0}
+
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Computes the features that the cache lacks, for all views; chooses engine and storage on the way."""
         lines = self._prefix.introduce(source)
