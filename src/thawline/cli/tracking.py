@@ -7,8 +7,8 @@ import numpy as np
 
 from thawline.data.sources.source import ImageSource
 from thawline.recipe import Recipe
-from thawline.training.run import RunFolder
 from thawline.report.scores import accuracy, predicted_classes
+from thawline.training.run import RunFolder
 from thawline.training.tracking.mlflow import MLflow
 from thawline.training.tracking.tensorboard import TensorBoard
 from thawline.training.tracking.tracker import Tracker, Trackers
