@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The project's own runs keep their features beside them, not in the user's cache.
 export THAWLINE_CACHE ?= $(CURDIR)/.cache/features
+# Tests run in so many processes at once; each has a TensorFlow of its own.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test check bench examples clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/ready  ## train on real images, report
 	$(BIN)/thawline demo
 
 test: check  ## all checks and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 check: $(VENV)/ready  ## format, lint, types, floors, file lengths
 	$(BIN)/ruff format --check .
