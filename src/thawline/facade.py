@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Never
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from thawline.stack.stage import Stage
 from thawline.training.answer import evaluate, predict
 from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
+from thawline.training.keras_words import refuse_words
 from thawline.training.learning_rate import LearningRateSweep, find_learning_rate
 from thawline.training.phase import Phase
 from thawline.training.tracking.tracker import Tracker
@@ -115,6 +117,7 @@ class Stack(StageSeries):
         checkpoint: str | os.PathLike[str] | None = None,
         max_disk: float | None = None,
         tracking: Sequence[Tracker] = (),
+        **keras_words: Never,
     ) -> Any:
         """Trains what is not frozen.
 
@@ -149,6 +152,8 @@ class Stack(StageSeries):
             max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
             tracking: who else is told of the epochs, like `[tl.TensorBoard("logs"), tl.MLflow("mlruns", "flowers")]`.
+            **keras_words: nothing; what Keras' `fit` has beside these, like steps_per_epoch, is refused with what to do
+                in its place.
 
         Returns:
             `keras.callbacks.History` over all epochs, NaN where a phase lacks a figure that another one has;
@@ -163,6 +168,8 @@ class Stack(StageSeries):
             DivergedError: the loss or a weight became NaN or infinite; the weights are those of the last good epoch.
             FrozenWeightsMovedError: a frozen weight changed.
         """
+        if keras_words:
+            refuse_words(keras_words, signature(self.fit).parameters, self._source(train, "fit"))
         if bool(phases) and epochs is not None:
             raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
         if phases and (strategy != "auto" or views is not None):

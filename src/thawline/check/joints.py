@@ -3,7 +3,8 @@
 `check_joints` is the one to call. It takes a stack, or the stages of one that cannot be joined, and says all that does
 not fit, not only the first thing:
 
-- shape, dtype and declared value range between neighbours, with layers that would make them fit (`stack.adapters`);
+- shape, dtype and declared value range between neighbours, with layers that would make them fit
+  (`thawline.stack.adapters`);
 - what pixels have become where they enter the first layer that learns, and their size (`fronts`);
 - what each stage gives for a few real images (`features`).
 """
