@@ -4,8 +4,8 @@
     python benchmarks/exports.py --limit 30        fewer images per class, for a quick look
     python benchmarks/exports.py --formats onnx    some formats only
 
-A head is trained on the frozen base first, for a few epochs, so that answers mean something. Every format is then run by
-its own runtime in a process of its own, without thawline. Exit code 1 when one answers otherwise than the stack.
+A head is trained on the frozen base first, for a few epochs, so that answers mean something. Every format is then run
+by its own runtime in a process of its own, without thawline. Exit code 1 when one answers otherwise than the stack.
 """
 
 import argparse

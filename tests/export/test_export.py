@@ -38,6 +38,11 @@ def test_an_artefact_that_answers_otherwise_is_marked_and_an_error(stack, tmp_pa
     assert certificate["largest_difference"] > 1e-3
     assert "does not answer as the stack does" in (artefact.path / "README.md").read_text()
 
+    monkeypatch.setattr(onnx_format, "write", write)
+    (done,) = stack.export(tmp_path, ["onnx"], verbose=0)
+    assert done.artefact.verified
+    assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
+
 
 def test_an_artefact_that_does_not_run_is_marked_with_the_reason(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_format, "write", lambda servable, folder: (folder / "model.onnx").write_bytes(b"no model"))
