@@ -102,9 +102,15 @@ class Artefact:
 
     @property
     def reading(self) -> Reading:
-        """How images are read for the model: arguments of `ImageFiles`."""
-        reading = self.facts["reading"]
-        return {word: tuple(value) if isinstance(value, list) else value for word, value in reading.items()}
+        """How images are read for the model, as plain values."""
+        reading: Reading = self.facts["reading"]
+        return reading
+
+    @property
+    def image_files_arguments(self) -> dict[str, Any]:
+        """What `ImageFiles` takes to read images for `predict`."""
+        words = {word: value for word, value in self.reading.items() if word != "standardize"}
+        return {word: tuple(value) if isinstance(value, list) else value for word, value in words.items()}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -141,7 +147,7 @@ class Artefact:
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
             raise ArgumentError(
                 f"The artefact takes uint8 (n, {', '.join(map(str, self.image_shape))}); got {images.dtype} "
-                f"{images.shape}. Read files with ImageFiles(paths, ...) by the artefact's reading."
+                f"{images.shape}. Read files with ImageFiles(paths, **artefact.image_files_arguments)."
             )
         answers = self._loaded().run(images)
         return answers if len(answers) > 1 else next(iter(answers.values()))

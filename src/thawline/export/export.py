@@ -180,6 +180,9 @@ def _export_one(
         write_facts(made, facts)
         target = folder / (form if facts["verified"] is not False else f"{form}{UNVERIFIED}")
         put_in_place(made, target)
+        if facts["verified"]:
+            # One of an earlier time is right no more than it was.
+            shutil.rmtree(folder / f"{form}{UNVERIFIED}", ignore_errors=True)
     return Exported(form, Artefact.open(target), certificate)
 
 

@@ -4,7 +4,6 @@ import json
 import zipfile
 from pathlib import Path
 
-from thawline.backend import keras
 from thawline.errors import ExportError
 from thawline.export.servable import Servable, refusing
 
@@ -31,6 +30,5 @@ def write(servable: Servable, folder: Path) -> None:
     target = folder / FILE
     with refusing("keras", "Export as saved_model."):
         servable.model.save(target)
-        keras.saving.load_model(target, compile=False, safe_mode=True)
     with zipfile.ZipFile(target, "a") as archive:
         archive.writestr(_ENTRY, json.dumps({"class_names": servable.class_names, "reading": servable.reading}))

@@ -51,20 +51,23 @@ def _signatures(tensorflow: Any, servable: Servable) -> dict[str, Any]:
     contents = tensorflow.TensorSpec((None,), tensorflow.string, name="image_bytes")
     images = tensorflow.TensorSpec((None, *shape), tensorflow.uint8, name=INPUT)
 
-    def pixels_of(image_bytes: Any) -> Any:
-        kind = tensorflow.TensorSpec(shape, tensorflow.uint8)
-        return tensorflow.map_fn(lambda data: decode(data, decoding), image_bytes, fn_output_signature=kind)
+    def graph(function: Any, *inputs: Any) -> Any:
+        return tensorflow.function(function, input_signature=inputs, autograph=False)
 
+    def decode_all(image_bytes: Any) -> dict[str, Any]:
+        kind = tensorflow.TensorSpec(shape, tensorflow.uint8)
+        return {"pixels": tensorflow.map_fn(lambda data: decode(data, decoding), image_bytes, fn_output_signature=kind)}
+
+    decoding_files = graph(decode_all, contents)
+    answering = graph(lambda images: servable.answers(images), images)
     functions = {
-        "serving_default": (lambda image_bytes: servable.answers(pixels_of(image_bytes)), [contents]),
-        "pixels": (lambda images: servable.answers(images), [images]),
-        "decode": (lambda image_bytes: {"pixels": pixels_of(image_bytes)}, [contents]),
-        "class_names": (lambda: {"class_names": tensorflow.constant(list(servable.class_names), "string")}, []),
+        # Made of the two others, which are traced once.
+        "serving_default": graph(lambda image_bytes: answering(decoding_files(image_bytes)["pixels"]), contents),
+        "pixels": answering,
+        "decode": decoding_files,
+        "class_names": graph(lambda: {"class_names": tensorflow.constant(list(servable.class_names), "string")}),
     }
-    return {
-        name: tensorflow.function(function, input_signature=inputs, autograph=False).get_concrete_function()
-        for name, (function, inputs) in functions.items()
-    }
+    return {name: function.get_concrete_function() for name, function in functions.items()}
 
 
 @contextmanager

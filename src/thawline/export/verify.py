@@ -52,8 +52,7 @@ class Expected:
         golden: the images.
 
     Attributes:
-        golden: the images that thawline can read.
-        unreadable: how many it cannot; they are not compared.
+        golden: the images that thawline can read; others are not compared.
         pixels: uint8 (n, height, width, channels).
         answers: by output, (n, ...).
     """
@@ -61,7 +60,6 @@ class Expected:
     def __init__(self, series: StageSeries, servable: Servable, golden: Sequence[Golden]) -> None:
         read = [(each, _decoded(each, servable.decoding)) for each in golden]
         self.golden = [each for each, pixels in read if pixels is not None]
-        self.unreadable = len(golden) - len(self.golden)
         self.pixels = np.stack([pixels for _, pixels in read if pixels is not None])
         self.answers = _answers(series.model, self.pixels, as_augmentation(servable.reading))
 
