@@ -78,6 +78,7 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
         "labels.txt",
         "metrics.json",
         "plan.json",
+        "predictions.csv",
         "recipe.yaml",
         "report.html",
         "split.csv",
@@ -91,6 +92,21 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     assert metrics["images"] == {"train": 27, "validation": 9}
     assert np.sum(metrics["confusion"]) == 9
     assert metrics["accuracy"] == pytest.approx(float(rows[-1]["val_accuracy"]))
+    assert 0 <= metrics["calibration_error"] <= 1
+    assert len(metrics["epoch_seconds"]) == 3 and min(metrics["epoch_seconds"]) > 0
+    answers = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
+    assert np.mean([row["label"] == row["answer"] for row in answers]) == pytest.approx(metrics["accuracy"])
+    assert all(row["answer"] == max(("blue", "green", "red"), key=lambda name: float(row[name])) for row in answers)
+    page = (run / "report.html").read_text()
+    for heading in (
+        "Learning curves",
+        "Worst mistakes",
+        "Most uncertain",
+        "What spoke for the answer",
+        "thaw line lay",
+    ):
+        assert heading in page
+    assert 'id="over-time"' in page
 
     again = json.loads(thawline("evaluate", run, "--json").stdout)
     assert again["images"] == 9
@@ -225,6 +241,8 @@ def test_ctrl_c_during_training_goes_on_to_the_weights_of_an_undisturbed_run(pro
     for one, two in zip(weights_of(whole), weights_of(pieces), strict=True):
         assert np.array_equal(one, two)
     assert not (pieces / "checkpoints" / "last.npz").exists()
+    # The seconds of the epochs before the interruption are kept, too.
+    assert len(json.loads((pieces / "metrics.json").read_text())["epoch_seconds"]) == 3
 
 
 def test_what_goes_bad_during_the_training_is_listed_in_the_run_folder(project, tmp_path, monkeypatch):

@@ -26,20 +26,17 @@ def check_recipe(path: Path, overrides: Sequence[str], *, report: Path | None, a
     if pages is not None:
         pages.write_check_page(report, found, recipe, repeat=" ".join(["thawline check", str(path), *overrides]))
         say(f"report: {report}", quiet=quiet)
-    if as_json:
-        print_json(found.as_dict())
-    else:
-        print_line(str(found))
+    _print(found, as_json=as_json)
     if found.has_errors:
         raise typer.Exit(1)
 
 
-def passed_check(recipe: Recipe, *, quiet: bool) -> tuple[Finding, ...]:
+def passed_check(recipe: Recipe, *, as_json: bool, quiet: bool) -> tuple[Finding, ...]:
     """What a check of a recipe finds; one with errors is printed, and ends the command with exit code 1."""
     found = run_check(recipe, quiet=quiet)
     if found.has_errors:
-        print_line(str(found))
-        print_line("Nothing was trained. Mend the errors, or train without --check.")
+        _print(found, as_json=as_json)
+        say("nothing was trained: mend the errors, or train without --check", quiet=quiet)
         raise typer.Exit(1)
     for finding in found.findings:
         say(str(finding), quiet=quiet)
@@ -66,3 +63,10 @@ def run_check(recipe: Recipe, *, quiet: bool) -> Check:
             show_progress=not quiet,
         )
     return stack.check(train, validation, phases=phases, groups=groups, engine=engine, verbose=verbose)
+
+
+def _print(found: Check, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_line(str(found))

@@ -86,7 +86,7 @@ def train(path: Path, overrides: Sequence[str], *, is_checked: bool, as_json: bo
     With `is_checked` the recipe is checked first; findings of severity "error" are printed, and nothing is trained.
     """
     recipe = load_recipe(path, overrides)
-    findings = passed_check(recipe, quiet=quiet) if is_checked else ()
+    findings = passed_check(recipe, as_json=as_json, quiet=quiet) if is_checked else ()
     training = run_training(recipe, quiet=quiet)
     training.findings = findings
     finish(training, repeat=f"thawline train {training.run.recipe_path}")
