@@ -24,6 +24,7 @@ _HOMES = {
     "ImageFolder": "thawline.data.sources.folder",
     "ImageFrame": "thawline.data.sources.frame",
     "Phase": "thawline.training.phase",
+    "Plan": "thawline.training.plan",
     "Stack": "thawline.facade",
     "Stage": "thawline.stack.stage",
     "TensorSpec": "thawline.specs",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from thawline.stack.backbones import Backbone as Backbone
     from thawline.stack.stage import Stage as Stage
     from thawline.training.phase import Phase as Phase
+    from thawline.training.plan import Plan as Plan
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,12 @@ from thawline.progress import say
 from thawline.stack.series import StageSeries, load_series
 from thawline.stack.stage import Stage
 from thawline.training.answer import evaluate, predict
+from thawline.training.budget import Budget
 from thawline.training.compiled import Compiled
-from thawline.training.fit import FitOptions, fit
+from thawline.training.fit import FitOptions, fit, plan_fit
 from thawline.training.phase import Phase
+from thawline.training.plan import Plan
+from thawline.training.planning import Measuring
 from thawline.training.verify import Verification, verify
 
 
@@ -109,6 +112,9 @@ class Stack(StageSeries):
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
         max_disk: float | None = None,
+        max_ram: float | None = None,
+        max_time: float | None = None,
+        plan: Plan | None = None,
     ) -> Any:
         """Trains what is not frozen.
 
@@ -120,7 +126,9 @@ class Stack(StageSeries):
             validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each; see `Phase` for what else a phase may have.
-            strategy: "auto" (joint when nothing is frozen, else precomputed), "joint", "precomputed" or "streamed".
+            strategy: "joint", "precomputed", "streamed", or "auto": joint when nothing is frozen, else precomputed, or
+                whatever is faster by a forecast, see `plan`. Speeds are measured for that, in about four seconds, where
+                minutes depend on it; they are remembered.
             views: distinct augmented views of each image; epoch e shows view e mod views. By default up to 4 for
                 precomputed, else one per epoch.
             cache: where features are kept; by default the user's cache folder.
@@ -139,6 +147,9 @@ class Stack(StageSeries):
                 continues from it, when it was interrupted.
             max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
+            max_ram: bytes of memory that a phase's features and batches may take; by default a quarter of what is free.
+            max_time: seconds that all phases together may take by their forecast; else it is an error beforehand.
+            plan: what `Stack.plan` gave for this stack and these phases, maybe in another process.
 
         Returns:
             `keras.callbacks.History` over all epochs, NaN where a phase lacks a figure that another one has;
@@ -150,13 +161,10 @@ class Stack(StageSeries):
             JointError: images, labels or a loss do not fit the stages.
             NothingToLearnError: everything is frozen.
             CacheFullError: strategy="precomputed" has no room for its features.
+            BudgetError: no way to train fits the memory or the time that is allowed.
             DivergedError: the loss or a weight became NaN or infinite; the weights are those of the last good epoch.
             FrozenWeightsMovedError: a frozen weight changed.
         """
-        if bool(phases) and epochs is not None:
-            raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
-        if phases and (strategy != "auto" or views is not None):
-            raise ArgumentError("With phases, strategy and views belong to each Phase.")
         options = FitOptions(
             features=FeatureOptions(cache, engine, precision, storage),
             class_weight=class_weight,
@@ -165,12 +173,75 @@ class Stack(StageSeries):
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             announce=say,
-            max_disk=max_disk,
+            budget=Budget(max_disk, max_ram, max_time),
+            plan=plan,
         )
-        spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
+        spans = _spans(epochs, phases, strategy, views)
         compiled = self._need_compiled("fit")
         held_out = None if validation_data is None else self._source(validation_data, "validation_data")
         return fit(self, compiled, self._source(train, "fit"), spans, validation_data=held_out, options=options)
+
+    def plan(
+        self,
+        train: ImageSource | SourceHolder,
+        *,
+        validation_data: ImageSource | SourceHolder | None = None,
+        epochs: int | None = None,
+        phases: Sequence[Phase] = (),
+        strategy: str = "auto",
+        views: int | None = None,
+        cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
+        max_disk: float | None = None,
+        max_ram: float | None = None,
+        max_time: float | None = None,
+        measuring: Measuring = "always",
+        verbose: int | str = "auto",
+    ) -> Plan:
+        """What a training would cost by each strategy, and which one `fit` would take; nothing is trained.
+
+        Speeds are measured on a few real batches, in a few seconds, and remembered for this machine, stack and kind of
+        images: the next plan takes no time. Afterwards the stack is as it was. What is in the cache already counts as
+        done.
+
+        Args:
+            train, validation_data, epochs, phases, strategy, views: as in `fit`.
+            cache, engine, precision, storage: as in `fit`.
+            max_disk, max_ram, max_time: as in `fit`; what does not fit is ruled out, and the plan says why.
+            measuring: "always" where speeds are not remembered, "worthwhile" only where minutes depend on it, as `fit`
+                does, or "never".
+            verbose: 0 is silent.
+
+        Returns:
+            The plan; print it, `save` it, or give it to `fit(plan=...)`. Its `phases` have the figures, and
+            `what_if(views, epochs)` says what others would cost.
+
+        Raises:
+            ArgumentError: not compiled, or an argument that cannot work.
+            BudgetError: no way to train fits the budget.
+            JointError: images, labels or a loss do not fit the stages.
+            NothingToLearnError: everything is frozen.
+
+        Example:
+            >>> print(stack.plan(train, validation_data=val, epochs=20))  # doctest: +SKIP
+        """
+        held_out = None if validation_data is None else self._source(validation_data, "plan")
+        options = FitOptions(
+            features=FeatureOptions(cache, engine, precision, storage),
+            budget=Budget(max_disk, max_ram, max_time),
+            announce=say if verbose != 0 else None,
+        )
+        return plan_fit(
+            self,
+            self._need_compiled("plan"),
+            self._source(train, "plan"),
+            _spans(epochs, phases, strategy, views),
+            validation_data=held_out,
+            options=options,
+            measuring=measuring,
+        )
 
     def verify(
         self,
@@ -328,6 +399,15 @@ class Stack(StageSeries):
         if self._compiled is None:
             raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
         return self._compiled
+
+
+def _spans(epochs: int | None, phases: Sequence[Phase], strategy: str, views: int | None) -> Sequence[Phase]:
+    """The phases of a training, however it was asked for."""
+    if phases and epochs is not None:
+        raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
+    if phases and (strategy != "auto" or views is not None):
+        raise ArgumentError("With phases, strategy and views belong to each Phase.")
+    return phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
 
 
 def load(path: str | os.PathLike[str]) -> Stack:

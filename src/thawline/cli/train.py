@@ -11,11 +11,14 @@ import numpy as np
 
 from thawline.cli import STARTED
 from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.plan import make_plan
 from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
 from thawline.facade import Stack
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.clock import Clock, Timing
+from thawline.training.plan import Plan
+from thawline.training.planning import Measuring
 from thawline.training.run import RunFolder
 from thawline.training.scores import accuracy, class_results, confusion_matrix, predicted_classes
 
@@ -68,9 +71,10 @@ class Training:
         }
 
 
-def train(path: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
+def train(path: Path, overrides: Sequence[str], *, plan: Path | None, as_json: bool, quiet: bool) -> None:
     """Trains what a recipe says and prints the figures on the validation images."""
-    training = run_training(load_recipe(path, overrides), quiet=quiet)
+    given = None if plan is None else Plan.load(plan)
+    training = run_training(load_recipe(path, overrides), plan=given, quiet=quiet)
     finish(training, repeat=f"thawline train {training.run.recipe_path}")
     if as_json:
         print_json({"run": str(training.run.path), **training.metrics()})
@@ -79,8 +83,17 @@ def train(path: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -
     print_files(training)
 
 
-def run_training(recipe: Recipe, *, quiet: bool) -> Training:
-    """Trains and measures; the run folder holds the state until `finish` writes the results."""
+def run_training(
+    recipe: Recipe, *, plan: Plan | None = None, measuring: Measuring = "worthwhile", quiet: bool
+) -> Training:
+    """Trains and measures; the run folder holds the plan and the state until `finish` writes the results.
+
+    Args:
+        recipe: what to train.
+        plan: the plan to follow; by default the one that an interrupted run began with, or a new one.
+        measuring: whether speeds are measured for a new one, see `Stack.plan`.
+        quiet: True shows nothing.
+    """
     clock = Clock(STARTED)
     clock.lap("loading Keras")
     train_images, validation = recipe.open_images()
@@ -89,11 +102,20 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     clock.lap("reading images")
     stack = recipe.build_stack(len(train_images.class_names))
     clock.lap("building the stack")
+    phases = recipe.build_phases(len(train_images.class_names))
+    if plan is None and run.plan_path.exists():
+        plan = Plan.load(run.plan_path)
+    elif plan is None:
+        plan = make_plan(recipe, stack, train_images, validation, phases, measuring=measuring, quiet=quiet)
+    plan.save(run.plan_path)
+    clock.lap("planning")
     history = stack.fit(
         train_images,
         validation_data=validation,
-        phases=recipe.build_phases(len(train_images.class_names)),
+        phases=phases,
+        plan=plan,
         **recipe.features.model_dump(),
+        **recipe.limits,
         verbose=0 if quiet else "auto",
         checkpoint=run.checkpoints,
     )
@@ -122,7 +144,6 @@ def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (),
     training.run.finish(
         history=training.history.history,
         phase_epochs=[mark.epochs for mark in training.history.phases],
-        plans=[plan.as_dict() for plan in training.history.record.plans],
         class_names=training.train.class_names,
         metrics=training.metrics(),
     )

@@ -224,6 +224,11 @@ class CachedPictures:
         """Height, width and channels of every picture."""
         return self._pictures.shape
 
+    @property
+    def originals(self) -> Pictures:
+        """The pictures behind the cache."""
+        return self._pictures
+
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content; a cache changes nothing."""
         return self._pictures.identity()

@@ -1,5 +1,6 @@
 """Walk the phases; each is one Keras `fit` on the part above the thaw line."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,17 +17,22 @@ from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
+from thawline.training.budget import Budget
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
-from thawline.training.disk import Disk
 from thawline.training.display import EpochDisplay
+from thawline.training.epoch_times import EpochTimes
 from thawline.training.feeding import make_feeds, make_strategy
+from thawline.training.forecast import ahead_bytes
+from thawline.training.kept import RamBudget
+from thawline.training.measured import PhaseTimes
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
-from thawline.training.planner import Plan, choose_plan
+from thawline.training.plan import Plan
+from thawline.training.planner import PhasePlan
+from thawline.training.planning import Measuring, Planning
 from thawline.training.rates import scale_learning_rates
-from thawline.training.steps import choose_steps
 from thawline.training.strategy import Strategy
 from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
 
@@ -42,7 +48,8 @@ class FitOptions:
     verbose: int | str = "auto"
     checkpoint: Path | None = None
     announce: Callable[[str], Any] | None = None
-    max_disk: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    plan: Plan | None = None
 
     @property
     def shows_progress(self) -> bool:
@@ -56,15 +63,22 @@ class FitRecord:
 
     Attributes:
         plans: the plan of each phase.
+        times: what each phase took; `measured.forecast_rows` puts the forecast beside it.
         extractions: what each extraction did: total, extracted, seconds.
         train_s: seconds in Keras' `fit`, validation included.
         resumed_epochs: epochs that an earlier, interrupted run had finished.
     """
 
-    plans: list[Plan] = field(default_factory=list)
+    plans: list[PhasePlan] = field(default_factory=list)
+    times: list[PhaseTimes] = field(default_factory=list)
     extractions: list[dict[str, Any]] = field(default_factory=list)
     train_s: float = 0.0
     resumed_epochs: int = 0
+
+    @property
+    def epoch_s(self) -> list[float]:
+        """Seconds of each epoch over all phases, in the order of `history.epoch`."""
+        return [seconds for phase in self.times for seconds in phase.epoch_s]
 
 
 @dataclass(frozen=True)
@@ -109,16 +123,7 @@ def fit(
     Returns:
         A `keras.callbacks.History` over all phases; its `record` is a FitRecord, its `phases` are PhaseMarks.
     """
-    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
-    for source in (train, validation_data):
-        if source is not None:
-            series.check_input(source.spec)
-            for part in parts:
-                loss = compiled.phase_options(part)["loss"]
-                check_answers(part, loss, source.target_spec, len(source.class_names))
-    _check_same_classes(train, validation_data)
-    if validation_data is not None:
-        validation_data = validation_data.unaugmented()
+    parts, validation_data = _checked(series, compiled, train, phases, validation_data)
     history = keras.callbacks.History()
     history.on_train_begin()
     history.record, history.phases = FitRecord(), []
@@ -130,6 +135,50 @@ def fit(
     compiled.build_optimizer(series.model.trainable_variables)
     series.class_names = train.class_names
     return history
+
+
+def plan_fit(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    *,
+    validation_data: ImageSource | None,
+    options: FitOptions,
+    measuring: Measuring,
+) -> Plan:
+    """What `fit` would do with the same arguments, and what it would cost; see `thawline.Stack.plan`."""
+    parts, validation_data = _checked(series, compiled, train, phases, validation_data)
+    planning = Planning(
+        series,
+        compiled,
+        train,
+        validation_data,
+        options.features,
+        options.budget,
+        measuring=measuring,
+        announce=options.announce,
+    )
+    return planning.plan_all(parts)
+
+
+def _checked(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    validation: ImageSource | None,
+) -> tuple[list[Part], ImageSource | None]:
+    """The parts that the phases train, and the validation images without augmentation; all of it fits together."""
+    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
+    for source in (train, validation):
+        if source is not None:
+            series.check_input(source.spec)
+            for part in parts:
+                loss = compiled.phase_options(part)["loss"]
+                check_answers(part, loss, source.target_spec, len(source.class_names))
+    _check_same_classes(train, validation)
+    return parts, None if validation is None else validation.unaugmented()
 
 
 class _Run:
@@ -160,6 +209,19 @@ class _Run:
         self._phase = 0
         self._done = 0
         self._is_stopped = False
+        self._planning = Planning(
+            series,
+            compiled,
+            train,
+            validation,
+            options.features,
+            options.budget,
+            tuple(options.callbacks),
+            announce=self._say,
+        )
+        self._plan = options.plan
+        if self._plan is not None:
+            self._plan.check(self._planning.identity(parts))
         self._checkpoint: Checkpoint | None = None
         if options.checkpoint is not None:
             self._checkpoint = Checkpoint(
@@ -179,6 +241,8 @@ class _Run:
             PhaseMark(**{**mark, "learned": tuple(mark["learned"])}) for mark in self._resumed["phases"]
         ]
         self._history.record.resumed_epochs = len(self._history.epoch)
+        self._history.record.plans = [PhasePlan.from_dict(plan) for plan in self._resumed["plans"]]
+        self._history.record.times = [PhaseTimes(**times) for times in self._resumed["times"]]
         if self._done:
             self._say(f"continuing after epoch {self._done}")
 
@@ -208,18 +272,10 @@ class _Run:
         if part.number != self._resumed.get("phase"):
             self._is_stopped = False
         self._phase = part.number
-        plan = choose_plan(
-            cut,
-            is_augmented=self._train.augmentation is not None and self._train.augmentation.is_random,
-            epochs=phase.epochs,
-            strategy=phase.strategy,
-            views=phase.views,
-            disk=Disk(self._options.features, self._options.max_disk, self._train, self._validation),
-        )
         if len(self._parts) > 1:
             self._say(str(part))
+        plan = self._plan_of(part, cut)
         self._say(f"plan: {plan}")
-        self._history.record.plans.append(plan)
         try:
             if self._done < last and not self._is_stopped:
                 self._fit(part, cut, moving, optimizer, best, plan, max(first, self._done), last)
@@ -239,6 +295,19 @@ class _Run:
         )
         self._save(part, optimizer, None)
 
+    def _plan_of(self, part: Part, cut: Cut) -> PhasePlan:
+        """The plan of a phase; an interrupted run goes on as it began."""
+        record = self._history.record
+        if len(record.plans) < part.number:
+            if self._plan is None and self._options.budget.max_time is not None:
+                self._plan = self._planning.plan_all(self._parts)
+            given = self._plan
+            record.plans.append(self._planning.plan(part, cut) if given is None else given.phases[part.number - 1])
+            record.times.append(PhaseTimes())
+        plan: PhasePlan = record.plans[part.number - 1]
+        plan.check_place(cut)
+        return plan
+
     def _fit(
         self,
         part: Part,
@@ -246,13 +315,16 @@ class _Run:
         moving: Sequence[Any],
         optimizer: Any,
         best: BestEpoch | None,
-        plan: Plan,
+        plan: PhasePlan,
         first: int,
         last: int,
     ) -> None:
         """Prepares a strategy and fits the epochs from first up to last."""
+        began = time.perf_counter()
         train, validation, options = self._train, self._validation, self._options
         batch_size = min(train.batch_size, len(train))
+        times = self._history.record.times[part.number - 1]
+        extracted_before, epochs_before = len(self._history.record.extractions), len(times.epoch_s)
         strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.features)
         self._prepare(strategy, train, plan.views, "training images")
         if validation is not None:
@@ -260,9 +332,11 @@ class _Run:
         # An epoch that is interrupted has moved weights; the same call again begins from what they were.
         self._save(part, optimizer, best)
         frozen = FrozenWatch(self._series, moving)
+        watch = EpochTimes(plan.forecast, last - part.phase.epochs, self._say)
 
         def after_epoch(epoch: int, logs: dict[str, Any], is_stopped: bool) -> None:
             self._note(epoch, logs)
+            times.epoch_s.append(watch.last_s)
             self._done, self._is_stopped = epoch + 1, is_stopped
             self._save(part, optimizer, best)
 
@@ -275,6 +349,7 @@ class _Run:
             row_bytes=plan.row_bytes,
             shuffle=options.shuffle,
             class_weight=options.class_weight,
+            budget=None if options.budget.max_ram is None else RamBudget(self._kept_bytes(options.budget.max_ram)),
         )
         callbacks = (*options.callbacks, *part.phase.callbacks)
         phase_options = self._compiled.phase_options(part)
@@ -286,8 +361,8 @@ class _Run:
             stack_options=self._compiled.options,
             feed=feed,
             held_out=held_out,
-            steps=self._steps(strategy, cut.places[plan.place], callbacks),
-            callbacks=callbacks,
+            steps=self._steps(strategy, cut.places[plan.place], part),
+            callbacks=(*callbacks, watch),
             guard=LastGoodEpoch(part, moving, optimizer),
             best=best,
             after_epoch=after_epoch,
@@ -301,18 +376,21 @@ class _Run:
                 # Later figures of the stack are by its own loss; the model above the line may serve again.
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
+        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
+        times.extract_s += done_s
+        times.prepare_s += time.perf_counter() - began - done_s - sum(times.epoch_s[epochs_before:])
 
-    def _steps(self, strategy: Strategy, cut: Cut, callbacks: Sequence[Any]) -> int:
-        """Training steps that Keras takes in one go.
-
-        Where images may be left out, whether a batch has any is looked at before each step.
-        """
-        sources = [source for source in (self._train, self._validation) if source is not None]
-        is_free = self._compiled.is_free_in_steps and not self._compiled.options["run_eagerly"]
-        if is_free and strategy.is_ready and all(source.on_error == "raise" for source in sources):
-            return choose_steps(cut, self._train.batch_size, callbacks)
+    def _steps(self, strategy: Strategy, cut: Cut, part: Part) -> int:
+        """Training steps that Keras takes in one go."""
+        if strategy.is_ready:
+            return self._planning.steps(cut, part)
         steps: int = self._compiled.options["steps_per_execution"]
         return steps
+
+    def _kept_bytes(self, max_ram: float) -> int:
+        """Bytes of memory that features may take, beside the batches that are read ahead."""
+        size = min(self._train.batch_size, len(self._train))
+        return max(int(max_ram) - ahead_bytes(size, self._train.spec.row_bytes), 0)
 
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
@@ -346,6 +424,8 @@ class _Run:
             "epochs": self._history.epoch,
             "history": self._history.history,
             "phases": [asdict(mark) for mark in self._history.phases],
+            "plans": [plan.as_dict() for plan in self._history.record.plans],
+            "times": [asdict(times) for times in self._history.record.times],
             "best": None if best is None else best.state(),
             "frozen": self._frozen_digest,
         }

@@ -1,7 +1,7 @@
 """RunFolder: a folder with everything one training left behind.
 
 recipe.yaml       what was asked for, every value written out
-plan.json         the strategy of each phase, and why
+plan.json         the strategy of each phase, why, and what it was expected to take; written before training
 history.csv       losses and metrics, one line per epoch
 metrics.json      figures on the validation images; written last, it marks the run as finished
 stack.keras       the trained stack
@@ -89,6 +89,11 @@ class RunFolder:
         return self.path / "recipe.yaml"
 
     @property
+    def plan_path(self) -> Path:
+        """The plan, which is there before training begins."""
+        return self.path / "plan.json"
+
+    @property
     def stack_path(self) -> Path:
         """The trained stack."""
         return self.path / "stack.keras"
@@ -113,13 +118,11 @@ class RunFolder:
         *,
         history: Mapping[str, Sequence[float]],
         phase_epochs: Sequence[int],
-        plans: Sequence[Mapping[str, Any]],
         class_names: Sequence[str],
         metrics: Mapping[str, Any],
     ) -> None:
         """Writes what the training gave, the metrics last, and takes the checkpoint away."""
         write_text(self.path / "history.csv", _history_csv(history, phase_epochs))
-        write_text(self.path / "plan.json", _json({"phases": list(plans)}))
         write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
         write_text(self.path / "environment.json", _json(describe_environment()))
         write_text(self.path / "metrics.json", _json(metrics))
