@@ -2,6 +2,7 @@
 
     ThawlineError
     ├── ArgumentError            an argument has a value that cannot work          (also ValueError)
+    │   └── BudgetError          no way to run fits the disk, memory or time that is allowed
     ├── MissingDependencyError   a package is not installed                        (also ImportError)
     ├── DataError                images or labels are not as they should be        (also ValueError)
     │   ├── FolderNotFoundError  the folder does not exist                         (also FileNotFoundError)
@@ -35,6 +36,10 @@ class ArgumentError(ThawlineError, ValueError):
     """An argument has a value that cannot work."""
 
     exit_code = 2
+
+
+class BudgetError(ArgumentError):
+    """No way to run fits the disk, the memory or the time that is allowed."""
 
 
 class MissingDependencyError(ThawlineError, ImportError):

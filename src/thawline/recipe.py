@@ -28,10 +28,12 @@ from thawline.data.labels import LabelMode
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
 from thawline.errors import RecipeError, ThawlineError
-from thawline.facade import Stack
+from thawline.facade.stack import Stack
 from thawline.features.options import EngineName, Precision, StorageName
+from thawline.figures import parse_bytes, parse_seconds
 from thawline.stack import backbones
 from thawline.stack.stage import Stage
+from thawline.training.budget import Budget
 from thawline.training.phase import Phase
 
 _LOSSES = {
@@ -145,6 +147,24 @@ class FeaturesRecipe(_Strict):
     storage: StorageName = "float32"
 
 
+class BudgetRecipe(_Strict):
+    """What the training may take: sizes like 10GB or a number of bytes, times like 30min or a number of seconds."""
+
+    max_disk: float | str | None = None
+    max_ram: float | str | None = None
+    max_time: float | str | None = None
+
+    @model_validator(mode="after")
+    def _is_a_budget(self) -> Self:
+        Budget(**self.limits)
+        return self
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Bytes and seconds, by the words of `Stack.fit`."""
+        return {name: _amount(name, getattr(self, name)) for name in ("max_disk", "max_ram", "max_time")}
+
+
 class RunRecipe(_Strict):
     """Where the run folder lies, how it is called, whether its phases stay, and who else is told of it."""
 
@@ -178,6 +198,7 @@ class Recipe(_Strict):
     compile: CompileRecipe = CompileRecipe()
     features: FeaturesRecipe = FeaturesRecipe()
     phases: list[PhaseRecipe]
+    budget: BudgetRecipe | None = None
     run: RunRecipe = RunRecipe()
 
     def to_yaml(self) -> str:
@@ -269,6 +290,11 @@ class Recipe(_Strict):
         ]
 
     @property
+    def limits(self) -> dict[str, Any]:
+        """What the training may take, by the words of `Stack.fit`."""
+        return {} if self.budget is None else self.budget.limits
+
+    @property
     def loss(self) -> str:
         """The loss; it follows from the labels unless it is given."""
         return self.compile.loss or _LOSSES[self.data.label_mode]
@@ -330,6 +356,13 @@ def parse_recipe(content: Mapping[str, Any], *, name: str = "recipe", folder: Pa
     run = recipe.run.model_copy(update={"folder": _absolute(recipe.run.folder, folder)})
     stages = [stage.model_copy(update=_absolute_files(stage, folder)) for stage in recipe.stack]
     return recipe.model_copy(update={"data": data, "run": run, "stack": stages})
+
+
+def _amount(name: str, value: float | str | None) -> float | None:
+    """Bytes or seconds from how people write them."""
+    if not isinstance(value, str):
+        return value
+    return parse_seconds(value) if name == "max_time" else parse_bytes(value)
 
 
 def _absolute(path: str, folder: Path) -> str:
@@ -397,6 +430,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "compile": CompileRecipe,
         "features": FeaturesRecipe,
         "phases": PhaseRecipe,
+        "budget": BudgetRecipe,
         "run": RunRecipe,
     }
     return list((sections[str(location[0])] if location else Recipe).model_fields)

@@ -7,7 +7,7 @@ import pytest
 
 from thawline.backend import keras
 from thawline.errors import ArgumentError
-from thawline.facade import Stack
+from thawline.facade.stack import Stack
 
 
 @pytest.mark.parametrize(

@@ -195,18 +195,42 @@ def find_learning_rate(
 
 
 @_command
+def plan(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    views: Annotated[
+        str | None, typer.Option(help="Also say what so many views would take, like 1,2,4,8.", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option(help="Also say what so many epochs would take, like 5,20,100.", show_default=False)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the plan, for  thawline train --plan FILE.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a training would take by each strategy, and which one it would be; nothing is trained."""
+    options = {"views": views, "epochs": epochs, "save": save, "as_json": as_json, "quiet": quiet}
+    _work("plan").plan_recipe(recipe, overrides or [], **options)
+
+
+@_command
 def train(
     recipe: RecipePath,
     overrides: Overrides = None,
     check: Annotated[
         bool, typer.Option("--check", help="Check first, stop on errors, and put the findings into the report.")
     ] = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan to follow, from  thawline plan --save FILE.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     progress: Progress = Shown.AUTO,
 ) -> None:
     """Train what a recipe says, into a run folder; an interrupted run goes on."""
-    _work("train").train(recipe, overrides or [], is_checked=check, as_json=as_json, quiet=quiet)
+    _work("train").train(recipe, overrides or [], plan=plan, is_checked=check, as_json=as_json, quiet=quiet)
 
 
 @_command

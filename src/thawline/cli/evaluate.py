@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from thawline.cli.output import print_json, print_line, print_table
-from thawline.facade import load
+from thawline.facade.stack import load
 from thawline.recipe import load_recipe
 from thawline.training.run import RunFolder
 

@@ -13,7 +13,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.errors import DataError
 from thawline.export.export import ExportOptions, export
 from thawline.export.golden import source_images
-from thawline.facade import load
+from thawline.facade.stack import load
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.run import RunFolder
 

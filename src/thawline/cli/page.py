@@ -11,6 +11,7 @@ from thawline.report.sheets import attention_sheet, augmented_sheet, mistakes_sh
 from thawline.report.sketch import Sketch, sketch_cut
 from thawline.report.value import Report
 from thawline.training.clock import Timing
+from thawline.training.measured import forecast_rows
 from thawline.training.run import describe_environment
 
 
@@ -50,6 +51,7 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
         class_names=training.train.class_names,
         confusion=training.confusion,
         timings=[*training.timings, *estimates],
+        forecast=forecast_rows(record),
         estimate_note=note,
         calibration=calibrate(answers, held_out.known_labels),
         sketches=_sketches(training),

@@ -18,7 +18,7 @@ from thawline.export.artefact_predictor import ArtefactPredictor
 from thawline.export.listing import list_files
 from thawline.export.predict import Prediction, Predictor, predict_files
 from thawline.export.stack_predictor import StackPredictor
-from thawline.facade import load
+from thawline.facade.stack import load
 from thawline.progress import progress
 from thawline.training.run import RunFolder
 

@@ -8,6 +8,7 @@ import numpy as np
 from thawline.data.sources.source import ImageSource
 from thawline.recipe import Recipe
 from thawline.report.scores import accuracy, predicted_classes
+from thawline.report.selection import worst_mistakes
 from thawline.training.run import RunFolder
 from thawline.training.tracking.mlflow import MLflow
 from thawline.training.tracking.tensorboard import TensorBoard
@@ -71,14 +72,13 @@ def _mistakes(training: "Training") -> list[tuple[str, np.ndarray]]:
     """Held-out images that were called wrong with the greatest confidence."""
     source, names = training.validation, training.train.class_names
     labels, predicted = source.known_labels, predicted_classes(training.answers)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-training.answers[wrong].max(axis=-1), kind="stable")][:_MISTAKES]
+    worst = worst_mistakes(training.answers, labels, _MISTAKES)
     return [
         picture
         for place, index in enumerate(worst, start=1)
         for picture in _picture(
             source,
-            int(index),
+            index,
             f"{place:02} {names[labels[index]]} called {names[predicted[index]]}: {_name(source, index)}",
         )
     ]

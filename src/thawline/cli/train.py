@@ -13,15 +13,18 @@ from thawline.check.finding import Finding
 from thawline.cli import started
 from thawline.cli.check import passed_check
 from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.plan import make_plan
 from thawline.cli.tracking import open_trackers, tell_results
 from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
-from thawline.facade import Stack
+from thawline.facade.stack import Stack
 from thawline.recipe import Recipe, load_recipe
 from thawline.report.calibration import calibrate
 from thawline.report.predictions import write_predictions
 from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
+from thawline.training.plan import Plan
+from thawline.training.planning import Measuring
 from thawline.training.run import RunFolder
 from thawline.training.run_data import Side
 from thawline.training.tracking.tracker import Tracker
@@ -80,14 +83,17 @@ class Training:
         }
 
 
-def train(path: Path, overrides: Sequence[str], *, is_checked: bool, as_json: bool, quiet: bool) -> None:
+def train(
+    path: Path, overrides: Sequence[str], *, plan: Path | None, is_checked: bool, as_json: bool, quiet: bool
+) -> None:
     """Trains what a recipe says and prints the figures on the validation images.
 
     With `is_checked` the recipe is checked first; findings of severity "error" are printed, and nothing is trained.
     """
     recipe = load_recipe(path, overrides)
+    given = None if plan is None else Plan.load(plan)
     findings = passed_check(recipe, as_json=as_json, quiet=quiet) if is_checked else ()
-    training = run_training(recipe, quiet=quiet)
+    training = run_training(recipe, plan=given, quiet=quiet)
     training.findings = findings
     finish(training, repeat=f"thawline train {training.run.recipe_path}")
     if as_json:
@@ -97,21 +103,38 @@ def train(path: Path, overrides: Sequence[str], *, is_checked: bool, as_json: bo
     print_files(training)
 
 
-def run_training(recipe: Recipe, *, quiet: bool) -> Training:
-    """Trains and measures; the run folder holds the state until `finish` writes the results."""
+def run_training(
+    recipe: Recipe, *, plan: Plan | None = None, measuring: Measuring = "worthwhile", quiet: bool
+) -> Training:
+    """Trains and measures; the run folder holds the plan and the state until `finish` writes the results.
+
+    Args:
+        recipe: what to train.
+        plan: the plan to follow; by default the one that an interrupted run began with, or a new one.
+        measuring: whether speeds are measured for a new one, see `Stack.plan`.
+        quiet: True shows nothing.
+    """
     clock = Clock(started())
     clock.lap("loading Keras")
     train_images, validation = recipe.open_images()
     run = RunFolder.begin(Path(recipe.run.folder), recipe.run.name, recipe.to_yaml())
     try:
-        return _train_in(run, recipe, train_images, validation, clock, quiet=quiet)
+        return _train_in(run, recipe, train_images, validation, clock, plan=plan, measuring=measuring, quiet=quiet)
     except BaseException:
         run.release()
         raise
 
 
 def _train_in(
-    run: RunFolder, recipe: Recipe, train_images: ImageSource, validation: ImageSource, clock: Clock, *, quiet: bool
+    run: RunFolder,
+    recipe: Recipe,
+    train_images: ImageSource,
+    validation: ImageSource,
+    clock: Clock,
+    *,
+    plan: Plan | None,
+    measuring: Measuring,
+    quiet: bool,
 ) -> Training:
     trackers = open_trackers(recipe, run)
     say(f"{len(train_images):,} training and {len(validation):,} validation images -> {run.path}", quiet=quiet)
@@ -123,11 +146,20 @@ def _train_in(
     clock.lap("reading images")
     stack = recipe.build_stack(len(train_images.class_names))
     clock.lap("building the stack")
+    phases = recipe.build_phases(len(train_images.class_names))
+    if plan is None and run.plan_path.exists():
+        plan = Plan.load(run.plan_path)
+    elif plan is None:
+        plan = make_plan(recipe, stack, train_images, validation, phases, measuring=measuring, quiet=quiet)
+    plan.save(run.plan_path)
+    clock.lap("planning")
     history = stack.fit(
         train_images,
         validation_data=validation,
-        phases=recipe.build_phases(len(train_images.class_names)),
+        phases=phases,
+        plan=plan,
         **recipe.features.model_dump(),
+        **recipe.limits,
         verbose=0 if quiet else "auto",
         checkpoint=run.checkpoints,
         tracking=[run.history, *trackers],
@@ -157,7 +189,6 @@ def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (),
     tell_results(training, training.trackers)
     training.clock.lap("writing the run folder")
     training.run.finish(
-        plans=[plan.as_dict() for plan in training.history.record.plans],
         metrics=training.metrics(),
         keep_phases=training.recipe.run.keep_phases,
     )

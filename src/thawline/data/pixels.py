@@ -230,6 +230,11 @@ class CachedPictures:
         """How a file has to be read to give such pictures."""
         return self._pictures.decoding
 
+    @property
+    def originals(self) -> Pictures:
+        """The pictures behind the cache."""
+        return self._pictures
+
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content; a cache changes nothing."""
         return self._pictures.identity()

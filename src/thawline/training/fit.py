@@ -17,21 +17,27 @@ from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
+from thawline.training.budget import Budget
 from thawline.training.callback_state import CallbackStates
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
-from thawline.training.disk import Disk
 from thawline.training.display import EpochDisplay, PhaseFacts
+from thawline.training.epoch_times import EpochTimes
 from thawline.training.feeding import EpochFeed, make_feeds, make_strategy
+from thawline.training.forecast import ahead_bytes
 from thawline.training.identity import identify
+from thawline.training.kept import RamBudget
+from thawline.training.measured import PhaseTimes
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_files import BestWeights, save_phase
 from thawline.training.phase_fit import PhaseFit
-from thawline.training.planner import Plan, choose_plan
+from thawline.training.plan import Plan
+from thawline.training.planner import PhasePlan
+from thawline.training.planning import Measuring, Planning
 from thawline.training.random_state import put_random_state, random_state
 from thawline.training.rates import scale_learning_rates
-from thawline.training.steps import choose_steps
+from thawline.training.record import FitRecord, PhaseMark
 from thawline.training.strategy import Strategy
 from thawline.training.tracking.tracker import Curves, Tracker, Trackers
 from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
@@ -48,62 +54,14 @@ class FitOptions:
     verbose: int | str = "auto"
     checkpoint: Path | None = None
     announce: Callable[[str], Any] | None = None
-    max_disk: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    plan: Plan | None = None
     tracking: Sequence[Tracker] = ()
 
     @property
     def shows_progress(self) -> bool:
         """Whether progress is shown at all."""
         return self.verbose != 0
-
-
-@dataclass
-class FitRecord:
-    """What a `fit` did, beside the curves.
-
-    Attributes:
-        plans: the plan of each phase.
-        extractions: what each extraction did: total, extracted, seconds.
-        train_s: seconds in Keras' `fit`, validation included.
-        resumed_epochs: epochs that an earlier, interrupted run had finished.
-        epoch_s: seconds of each epoch, validation included; those of an interrupted run as well.
-        cuts: the thaw line of each phase.
-    """
-
-    plans: list[Plan] = field(default_factory=list)
-    extractions: list[dict[str, Any]] = field(default_factory=list)
-    train_s: float = 0.0
-    resumed_epochs: int = 0
-    epoch_s: list[float] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class PhaseMark:
-    """Where a phase lies in the history.
-
-    Attributes:
-        name: "phase 1" and so on.
-        first_epoch: its first epoch, counted from 0 over all phases as in `history.epoch`.
-        last_epoch: the last one that ran.
-        strategy: "joint", "precomputed" or "streamed".
-        views: distinct views of each image.
-        learned: what learned: patterns as the phase gave them, or names of stages.
-        best_epoch: the epoch that early stopping set the weights back to; None without it.
-    """
-
-    name: str
-    first_epoch: int
-    last_epoch: int
-    strategy: str
-    views: int
-    learned: tuple[str, ...]
-    best_epoch: int | None = None
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs ran."""
-        return self.last_epoch - self.first_epoch + 1
 
 
 def fit(
@@ -120,16 +78,7 @@ def fit(
     Returns:
         A `keras.callbacks.History` over all phases; its `record` is a FitRecord, its `phases` are PhaseMarks.
     """
-    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
-    for source in (train, validation_data):
-        if source is not None:
-            series.check_input(source.spec)
-            for part in parts:
-                loss = compiled.phase_options(part)["loss"]
-                check_answers(part, loss, source.target_spec, len(source.class_names))
-    _check_same_classes(train, validation_data)
-    if validation_data is not None:
-        validation_data = validation_data.unaugmented()
+    parts, validation_data = _checked(series, compiled, train, phases, validation_data)
     history = keras.callbacks.History()
     history.on_train_begin()
     history.record, history.phases = FitRecord(), []
@@ -142,6 +91,50 @@ def fit(
     compiled.build_optimizer(series.model.trainable_variables)
     series.class_names, series.reading = train.class_names, describe_reading(train)
     return history
+
+
+def plan_fit(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    *,
+    validation_data: ImageSource | None,
+    options: FitOptions,
+    measuring: Measuring,
+) -> Plan:
+    """What `fit` would do with the same arguments, and what it would cost; see `thawline.Stack.plan`."""
+    parts, validation_data = _checked(series, compiled, train, phases, validation_data)
+    planning = Planning(
+        series,
+        compiled,
+        train,
+        validation_data,
+        options.features,
+        options.budget,
+        measuring=measuring,
+        announce=options.announce,
+    )
+    return planning.plan_all(parts)
+
+
+def _checked(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    validation: ImageSource | None,
+) -> tuple[list[Part], ImageSource | None]:
+    """The parts that the phases train, and the validation images without augmentation; all of it fits together."""
+    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
+    for source in (train, validation):
+        if source is not None:
+            series.check_input(source.spec)
+            for part in parts:
+                loss = compiled.phase_options(part)["loss"]
+                check_answers(part, loss, source.target_spec, len(source.class_names))
+    _check_same_classes(train, validation)
+    return parts, None if validation is None else validation.unaugmented()
 
 
 class _Run:
@@ -176,6 +169,19 @@ class _Run:
         self._trackers = Trackers(options.tracking)
         # Of each epoch, which phase it belongs to.
         self._phase_of_epoch: list[int] = []
+        self._planning = Planning(
+            series,
+            compiled,
+            train,
+            validation,
+            options.features,
+            options.budget,
+            tuple(options.callbacks),
+            announce=self._say,
+        )
+        self._plan = options.plan
+        if self._plan is not None:
+            self._plan.check(self._planning.identity(parts))
         self._checkpoint: Checkpoint | None = None
         if options.checkpoint is not None:
             self._checkpoint = Checkpoint(
@@ -197,7 +203,8 @@ class _Run:
         ]
         self._phase_of_epoch = self._resumed["phase_of_epoch"]
         self._history.record.resumed_epochs = len(self._history.epoch)
-        self._history.record.epoch_s = self._resumed.get("epoch_s", [])
+        self._history.record.plans = [PhasePlan.from_dict(plan) for plan in self._resumed["plans"]]
+        self._history.record.times = [PhaseTimes(**times) for times in self._resumed["times"]]
         if self._done:
             self._say(f"continuing after epoch {self._done}")
 
@@ -235,18 +242,10 @@ class _Run:
             return
         if part.number != self._resumed.get("phase"):
             self._is_stopped = False
-        plan = choose_plan(
-            cut,
-            is_augmented=self._train.augmentation is not None and self._train.augmentation.is_random,
-            epochs=phase.epochs,
-            strategy=phase.strategy,
-            views=phase.views,
-            disk=Disk(self._options.features, self._options.max_disk, self._train, self._validation),
-        )
         if len(self._parts) > 1:
             self._say(str(part))
+        plan = self._plan_of(part, cut)
         self._say(f"plan: {plan}")
-        self._history.record.plans.append(plan)
         try:
             done = max(first, self._done)
             # Killed when all epochs were done, but not what callbacks do at their end, it ends once more.
@@ -271,6 +270,19 @@ class _Run:
             save_phase(self._series, self._checkpoint.folder, part.number, moving=moving, best=values)
         self._save("phase over", part, optimizer, None)
 
+    def _plan_of(self, part: Part, cut: Cut) -> PhasePlan:
+        """The plan of a phase; an interrupted run goes on as it began."""
+        record = self._history.record
+        if len(record.plans) < part.number:
+            if self._plan is None and self._options.budget.max_time is not None:
+                self._plan = self._planning.plan_all(self._parts)
+            given = self._plan
+            record.plans.append(self._planning.plan(part, cut) if given is None else given.phases[part.number - 1])
+            record.times.append(PhaseTimes())
+        plan: PhasePlan = record.plans[part.number - 1]
+        plan.check_place(cut)
+        return plan
+
     def _fit(
         self,
         part: Part,
@@ -278,13 +290,16 @@ class _Run:
         moving: Sequence[Any],
         optimizer: Any,
         best: BestEpoch | BestWeights | None,
-        plan: Plan,
+        plan: PhasePlan,
         first: int,
         last: int,
     ) -> None:
         """Prepares a strategy and fits the epochs from first up to last."""
+        began = time.perf_counter()
         train, validation, options = self._train, self._validation, self._options
         batch_size = min(train.batch_size, len(train))
+        times = self._history.record.times[part.number - 1]
+        extracted_before, epochs_before = len(self._history.record.extractions), len(times.epoch_s)
         strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.features)
         self._prepare(strategy, train, plan.views, "training images", part.number)
         if validation is not None:
@@ -297,8 +312,7 @@ class _Run:
             # An epoch that is interrupted has moved weights; the same call again begins from what they were.
             self._save("phase begins", part, optimizer, best)
         frozen = FrozenWatch(self._series, moving)
-
-        began = time.perf_counter()
+        watch = EpochTimes(plan.forecast, last - part.phase.epochs, self._say)
 
         def on_begin() -> None:
             self._callbacks.notice()
@@ -308,14 +322,12 @@ class _Run:
                 self._put_back("epoch over")
 
         def after_epoch(epoch: int, logs: dict[str, Any], is_stopped: bool) -> None:
-            nonlocal began
             self._note(epoch, logs)
-            self._history.record.epoch_s.append(time.perf_counter() - began)
+            times.epoch_s.append(watch.last_s)
             self._phase_of_epoch.append(part.number)
             self._done, self._is_stopped = epoch + 1, is_stopped
             self._trackers.epoch(Curves(self._history.history, self._phase_of_epoch))
             self._save("epoch over", part, optimizer, best)
-            began = time.perf_counter()
 
         feed, held_out = make_feeds(
             strategy,
@@ -326,6 +338,7 @@ class _Run:
             row_bytes=plan.row_bytes,
             shuffle=options.shuffle,
             class_weight=options.class_weight,
+            budget=None if options.budget.max_ram is None else RamBudget(self._kept_bytes(options.budget.max_ram)),
         )
         callbacks = (*options.callbacks, *part.phase.callbacks)
         phase_options = self._compiled.phase_options(part)
@@ -337,8 +350,8 @@ class _Run:
             stack_options=self._compiled.options,
             feed=feed,
             held_out=held_out,
-            steps=self._steps(strategy, cut.places[plan.place], callbacks),
-            callbacks=callbacks,
+            steps=self._steps(strategy, cut.places[plan.place], part),
+            callbacks=(*callbacks, watch),
             guard=LastGoodEpoch(part, moving, optimizer),
             best=best,
             on_begin=on_begin,
@@ -353,8 +366,11 @@ class _Run:
                 # Later figures of the stack are by its own loss; the model above the line may serve again.
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
+        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
+        times.extract_s += done_s
+        times.prepare_s += time.perf_counter() - began - done_s - sum(times.epoch_s[epochs_before:])
 
-    def _display(self, part: Part, plan: Plan, strategy: Strategy, feed: EpochFeed) -> EpochDisplay:
+    def _display(self, part: Part, plan: PhasePlan, strategy: Strategy, feed: EpochFeed) -> EpochDisplay:
         epochs = [each.phase.epochs for each in self._parts]
         done = [each for each in self._history.record.extractions if each["phase"] == part.number]
         needed = sum(each["total"] for each in done)
@@ -372,17 +388,17 @@ class _Run:
         )
         return EpochDisplay(facts, feed.clock, strategy.waits_for)
 
-    def _steps(self, strategy: Strategy, cut: Cut, callbacks: Sequence[Any]) -> int:
-        """Training steps that Keras takes in one go.
-
-        Where images may be left out, whether a batch has any is looked at before each step.
-        """
-        sources = [source for source in (self._train, self._validation) if source is not None]
-        is_free = self._compiled.is_free_in_steps and not self._compiled.options["run_eagerly"]
-        if is_free and strategy.is_ready and all(source.on_error == "raise" for source in sources):
-            return choose_steps(cut, self._train.batch_size, callbacks)
+    def _steps(self, strategy: Strategy, cut: Cut, part: Part) -> int:
+        """Training steps that Keras takes in one go."""
+        if strategy.is_ready:
+            return self._planning.steps(cut, part)
         steps: int = self._compiled.options["steps_per_execution"]
         return steps
+
+    def _kept_bytes(self, max_ram: float) -> int:
+        """Bytes of memory that features may take, beside the batches that are read ahead."""
+        size = min(self._train.batch_size, len(self._train))
+        return max(int(max_ram) - ahead_bytes(size, self._train.spec.row_bytes), 0)
 
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str, number: int) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
@@ -426,8 +442,9 @@ class _Run:
             "epochs": self._history.epoch,
             "phase_of_epoch": self._phase_of_epoch,
             "history": self._history.history,
-            "epoch_s": self._history.record.epoch_s,
             "phases": [asdict(mark) for mark in self._history.phases],
+            "plans": [plan.as_dict() for plan in self._history.record.plans],
+            "times": [asdict(times) for times in self._history.record.times],
             "best": None if best is None else best.state(),
             "frozen": self._frozen_digest,
             "callbacks": callbacks,
@@ -451,9 +468,8 @@ class _Run:
     def _restore(self, part: Part, optimizer: Any, best: BestEpoch | BestWeights | None) -> None:
         if self._resumed["frozen"] != self._frozen_digest:
             raise RunError(
-                "The checkpoint belongs to another training: the weights that did not learn were others. Build the "
-                "stack with the same weights (keras.utils.set_random_seed, or a saved base), or give this training "
-                "another folder."
+                "The checkpoint belongs to another training: the weights that did not learn were others. Build the stack "
+                "with the same weights (keras.utils.set_random_seed, or a saved base), or give it another folder."
             )
         restore(self._state_variables(part, optimizer), self._arrays)
         if best is not None:

@@ -36,8 +36,8 @@ from thawline.training.feeding import EpochFeed, make_feeds, make_strategy
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.planner import choose_plan
-from thawline.training.put_back import left_as_it_was
 from thawline.training.rates import scale_learning_rates
+from thawline.training.untouched import left_as_it_was, renewed
 
 # With fewer steps a rate jumps from too low to too high.
 _FEWEST_STEPS = 20
@@ -257,9 +257,9 @@ def find_learning_rate(
     source = _some(source, steps)
     series.check_input(source.spec)
     rates = np.geomspace(lowest, highest, steps).tolist()
-    with left_as_it_was(series):
+    with left_as_it_was(series, compiled):
         # A probe of the user's would keep what it learns here.
-        probe = None if phase.probe is None else _renewed(phase.probe)
+        probe = None if phase.probe is None else renewed(phase.probe)
         part = make_part(series, replace(phase, probe=probe), 1)
         options = compiled.phase_options(part)
         check_answers(part, options["loss"], source.target_spec, len(source.class_names))
@@ -308,11 +308,6 @@ def _some(source: ImageSource, steps: int) -> ImageSource:
     if wanted >= len(source):
         return source
     return source.select(np.sort(epoch_order(len(source), source.seed, 0)[:wanted]))
-
-
-def _renewed(thing: Any) -> Any:
-    """The same optimizer, layer or model with fresh weights."""
-    return type(thing).from_config(thing.get_config())
 
 
 def _optimizer(compiled: Compiled, part: Part, rate: float) -> Any:

@@ -69,6 +69,18 @@ class Precomputed:
         keys = [row_key(digest, view) for digest in digests for view in range(views)]
         return len(self._features(source).missing(keys))
 
+    def missing_by_view(self, source: ImageSource, views: int) -> list[int] | None:
+        """For each view how many images lack it in the cache; None where nothing of the kind is stored. Looking makes
+        no set of features."""
+        if not self._cache.holds(self._prefix.describe_features(source)):
+            return None
+        features = self._features(source)
+        remembered = features.recall("storage")
+        if self._wanted_storage == "auto" and remembered in get_args(Storage):
+            features = self._open(source, remembered)
+        digests = source.content_digests()
+        return [len(features.missing([row_key(digest, view) for digest in digests])) for view in range(views)]
+
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
     ) -> Iterator[Feed]:

@@ -6,7 +6,7 @@ environment.json  versions and machine
 data.json         the images of each side: folder, classes, and a digest of their content
 split.csv         which file is on which side, its label, and a digest of its content
 labels.txt        the class names in the order of the answers
-plan.json         the strategy of each phase, and why
+plan.json         the strategy of each phase, why, and what it was expected to take
 
 While it runs:
 history.csv       losses and metrics, one line per epoch
@@ -145,6 +145,11 @@ class RunFolder:
         return self.path / "recipe.yaml"
 
     @property
+    def plan_path(self) -> Path:
+        """The plan, which is there before training begins."""
+        return self.path / "plan.json"
+
+    @property
     def stack_path(self) -> Path:
         """The trained stack."""
         return self.path / "stack.keras"
@@ -216,17 +221,13 @@ class RunFolder:
         different = ", ".join(f"{key} {was} is {is_now} now" for key, was, is_now in _differences(begun, now))
         return [f"going on where versions or machine are others ({different}): the last bits may differ"]
 
-    def finish(
-        self, *, plans: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], keep_phases: bool = True
-    ) -> None:
+    def finish(self, *, metrics: Mapping[str, Any], keep_phases: bool = True) -> None:
         """Writes what the training gave, the metrics last, and takes the state of the training away.
 
         Args:
-            plans: the plan of each phase.
             metrics: what `metrics.json` holds.
             keep_phases: whether the stacks of the phases stay.
         """
-        write_text(self.path / "plan.json", _json({"phases": list(plans)}))
         write_text(self.path / "metrics.json", _json(metrics))
         self._remove_state()
         if not keep_phases:

@@ -1,8 +1,7 @@
 """Do the strategies train the same? A few steps by each of them, compared number by number."""
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
 from thawline.training.phase import Phase
 from thawline.training.planner import STRATEGY_NAMES
-from thawline.training.put_back import assign, left_as_it_was, values_of
+from thawline.training.untouched import assign, left_as_it_was, renewed, values_of
 
 # Two epochs, so that views change and short batches come in the middle.
 _EPOCHS = 2
@@ -127,7 +126,7 @@ def verify(
     # A third of the last batch is left out, so that it is a short one.
     wanted = steps // _EPOCHS * source.batch_size - source.batch_size // 3
     source = source.select(range(min(wanted, len(source))))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _left_as_it_was(series, compiled):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, left_as_it_was(series, compiled):
         if phase.patterns:
             freeze_and_thaw(series, phase.patterns)
         cut = series.cut()
@@ -158,25 +157,10 @@ def _train(
     losses = _Losses()
     options = FitOptions(features=features, callbacks=(losses,), verbose=0)
     own = Compiled(compiled.fresh_optimizer(), {**compiled.options, "steps_per_execution": 1})
-    optimizer = None if phase.optimizer is None else _renewed(keras.optimizers.get(phase.optimizer))
+    optimizer = None if phase.optimizer is None else renewed(keras.optimizers.get(phase.optimizer))
     short = replace(phase, epochs=_EPOCHS, views=_EPOCHS, optimizer=optimizer, callbacks=(), early_stopping=None)
     fit(series, own, source, [short], validation_data=None, options=options)
     return _Trained(np.array(losses.values), values_of(series.model.weights))
-
-
-def _renewed(optimizer: Any) -> Any:
-    """The same optimizer without a state."""
-    return type(optimizer).from_config(optimizer.get_config())
-
-
-@contextmanager
-def _left_as_it_was(series: StageSeries, compiled: Compiled) -> Iterator[None]:
-    """Puts the stack back, and what it was compiled with: `fit` compiles it."""
-    try:
-        with left_as_it_was(series):
-            yield
-    finally:
-        series.model.compile(optimizer=compiled.optimizer, **compiled.options)
 
 
 def _difference(pair: tuple[str, str], one: _Trained, other: _Trained) -> Difference:

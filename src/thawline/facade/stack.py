@@ -4,35 +4,32 @@ import os
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Any, Never
 
 import numpy as np
 
 from thawline.backend import keras
-from thawline.check.check import Check, check
 from thawline.data.reading import describe_reading
-from thawline.data.sources.holder import SourceHolder, as_source, is_shuffled
+from thawline.data.sources.holder import SourceHolder, is_shuffled
 from thawline.data.sources.source import ImageSource
-from thawline.data.splits import Groups
 from thawline.errors import ArgumentError
 from thawline.export.export import Exported, ExportOptions, export, refuse_bad
 from thawline.export.golden import source_images
+from thawline.facade.asked_stack import AskedStack
 from thawline.features.cache import FeatureCache
 from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
 from thawline.progress import say
-from thawline.stack.series import StageSeries, load_series
-from thawline.stack.stage import Stage
+from thawline.stack.series import load_series
 from thawline.training.answer import evaluate, predict
-from thawline.training.compiled import Compiled
+from thawline.training.budget import Budget
 from thawline.training.fit import FitOptions, fit
 from thawline.training.keras_words import refuse_words
-from thawline.training.learning_rate import LearningRateSweep, find_learning_rate
-from thawline.training.phase import Phase
+from thawline.training.phase import Phase, make_phases
+from thawline.training.plan import Plan
 from thawline.training.tracking.tracker import Tracker
-from thawline.training.verify import Verification, verify
 
 
-class Stack(StageSeries):
+class Stack(AskedStack):
     """Models stacked in series, trained on folders of images.
 
     Build it from stages, `compile` it as a Keras model, `fit` it. What is frozen is found and, by the default
@@ -55,48 +52,6 @@ class Stack(StageSeries):
         (None, 5)
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        super().__init__(stages)
-        self._compiled: Compiled | None = None
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        *,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int | Literal["auto"] = "auto",
-        jit_compile: bool | str = "auto",
-    ) -> None:
-        """Says how to train; arguments as in `keras.Model.compile`.
-
-        `jit_compile="auto"` means False here: XLA moves the last bits of features, and the strategies would no
-        longer give equal results. `steps_per_execution="auto"` takes several training steps at once where only the time
-        is another: with `precomputed` on light heads, unless a callback looks at batches or images may be left out.
-
-        Raises:
-            ArgumentError: steps_per_execution is neither a whole number from 1 up nor "auto".
-        """
-        is_free_in_steps = steps_per_execution == "auto"
-        if not is_free_in_steps and not (isinstance(steps_per_execution, int) and steps_per_execution > 0):
-            raise ArgumentError(
-                f"steps_per_execution is a whole number from 1 up, or 'auto'; got {steps_per_execution!r}."
-            )
-        options = {
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": run_eagerly,
-            "steps_per_execution": 1 if is_free_in_steps else steps_per_execution,
-            "jit_compile": False if jit_compile == "auto" else jit_compile,
-        }
-        self._compiled = Compiled(keras.optimizers.get(optimizer), options, is_free_in_steps)
-        self.model.compile(optimizer=self._compiled.optimizer, **options)
-
     def fit(
         self,
         train: ImageSource | SourceHolder,
@@ -116,6 +71,9 @@ class Stack(StageSeries):
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
         max_disk: float | None = None,
+        max_ram: float | None = None,
+        max_time: float | None = None,
+        plan: Plan | None = None,
         tracking: Sequence[Tracker] = (),
         **keras_words: Never,
     ) -> Any:
@@ -129,7 +87,9 @@ class Stack(StageSeries):
             validation_data: images to measure on after each epoch, without augmentation.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each; see `Phase` for what else a phase may have.
-            strategy: "auto" (joint when nothing is frozen, else precomputed), "joint", "precomputed" or "streamed".
+            strategy: "joint", "precomputed", "streamed", or "auto": joint when nothing is frozen, else precomputed, or
+                whatever is faster by a forecast, see `plan`. Speeds are measured for that, in about four seconds, where
+                minutes depend on it; they are remembered.
             views: distinct augmented views of each image; epoch e shows view e mod views. By default up to 4 for
                 precomputed, else one per epoch.
             cache: where features are kept; by default the user's cache folder.
@@ -151,6 +111,9 @@ class Stack(StageSeries):
                 change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.
             max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
+            max_ram: bytes of memory that a phase's features and batches may take; by default a quarter of what is free.
+            max_time: seconds that all phases together may take by their forecast; else it is an error beforehand.
+            plan: what `Stack.plan` gave for this stack and these phases, maybe in another process.
             tracking: who else is told of the epochs, like `[tl.TensorBoard("logs"), tl.MLflow("mlruns", "flowers")]`.
             **keras_words: nothing; what Keras' `fit` has beside these, like steps_per_epoch, is refused with what to do
                 in its place.
@@ -165,15 +128,12 @@ class Stack(StageSeries):
             JointError: images, labels or a loss do not fit the stages.
             NothingToLearnError: everything is frozen.
             CacheFullError: strategy="precomputed" has no room for its features.
+            BudgetError: no way to train fits the memory or the time that is allowed.
             DivergedError: the loss or a weight became NaN or infinite; the weights are those of the last good epoch.
             FrozenWeightsMovedError: a frozen weight changed.
         """
         if keras_words:
             refuse_words(keras_words, signature(self.fit).parameters, self._source(train, "fit"))
-        if bool(phases) and epochs is not None:
-            raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
-        if phases and (strategy != "auto" or views is not None):
-            raise ArgumentError("With phases, strategy and views belong to each Phase.")
         options = FitOptions(
             features=FeatureOptions(cache, engine, precision, storage),
             class_weight=class_weight,
@@ -182,120 +142,14 @@ class Stack(StageSeries):
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             announce=say,
-            max_disk=max_disk,
             tracking=tuple(tracking),
+            budget=Budget(max_disk, max_ram, max_time),
+            plan=plan,
         )
-        spans = phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]
+        spans = make_phases(epochs, phases, strategy, views)
         compiled = self._need_compiled("fit")
         held_out = None if validation_data is None else self._source(validation_data, "validation_data")
         return fit(self, compiled, self._source(train, "fit"), spans, validation_data=held_out, options=options)
-
-    def verify(
-        self,
-        train: ImageSource | SourceHolder,
-        *,
-        phase: Phase | None = None,
-        steps: int = 8,
-        cache: FeatureCache | None = None,
-        engine: EngineName = "keras",
-        precision: Precision = "float32",
-        verbose: int | str = "auto",
-    ) -> Verification:
-        """Trains a few steps by each strategy, from the same weights, and says whether they agree.
-
-        Afterwards the stack is as it was. Images are taken as `train` gives them, augmentation included; two epochs
-        are trained, so that views change and short batches come.
-
-        Args:
-            train: images with labels; the first ones are used.
-            phase: what learns, with which optimizer and loss; by default what is not frozen, as compiled.
-            steps: how many steps by each strategy, from 2 up.
-            cache: where features are kept; by default a folder that is deleted afterwards.
-            engine: as in `fit`, but Keras by default, so that what differs is not the engine.
-            precision: as in `fit`.
-            verbose: 0 is silent.
-
-        Returns:
-            What was found; print it. `is_bit_equal` says whether losses and weights have the same bits, `largest` is
-            the largest relative difference, `reason` where it comes from.
-
-        Raises:
-            ArgumentError: not compiled, or an argument that cannot work.
-            JointError: images or labels do not fit the stack.
-            NothingToLearnError: nothing is frozen, or everything.
-
-        Example:
-            >>> print(stack.verify(train))  # doctest: +SKIP
-            8 steps of 32 images by each strategy, 2 epochs, 2 views:
-              joint and precomputed      bit-equal
-              joint and streamed         bit-equal
-              precomputed and streamed   bit-equal
-        """
-        compiled, images = self._need_compiled("verify"), self._source(train, "verify")
-        announce = say if verbose != 0 else None
-        features = FeatureOptions(cache, engine, precision)
-        return verify(
-            self, compiled, images, phase=phase or Phase(None, 1), steps=steps, features=features, announce=announce
-        )
-
-    def find_learning_rate(
-        self,
-        train: ImageSource | SourceHolder,
-        *,
-        phase: Phase | None = None,
-        lowest: float = 1e-7,
-        highest: float = 1.0,
-        steps: int = 100,
-        cache: FeatureCache | None = None,
-        engine: EngineName = "auto",
-        precision: Precision = "float32",
-        storage: StorageName = "float32",
-        verbose: int | str = "auto",
-    ) -> LearningRateSweep:
-        """Tries rising learning rates for a few steps, and says which one a phase bears.
-
-        Features of the images that are needed are taken from the cache, and those it lacks are added. Afterwards
-        weights, optimizer, metrics and random states are what they were. Where a phase goes on from another one, train
-        that first: what a base bears depends on the head above it.
-
-        Args:
-            train: images with labels; as many are drawn as the steps need.
-            phase: what would learn, with which optimizer and loss; by default what is not frozen, as compiled.
-            lowest: the first learning rate; layers with a factor in the phase get theirs of it.
-            highest: the last one; it ends earlier where the loss rises out of all bounds.
-            steps: how many training steps, from 20 up, each with a learning rate larger by the same factor.
-            cache, engine, precision, storage: as in `fit`; with the same ones `fit` takes up these features.
-            verbose: 0 is silent.
-
-        Returns:
-            The rates with their losses; print it. `suggested` is the one to take, or None where the loss neither fell
-            nor rose; `plot("rates.svg")` draws them.
-
-        Raises:
-            ArgumentError: not compiled, or an argument that cannot work.
-            JointError: images or labels do not fit the stack.
-            NothingToLearnError: everything is frozen.
-            DivergedError: the loss is no finite number with the lowest rate already.
-
-        Example:
-            >>> print(stack.find_learning_rate(train))  # doctest: +SKIP
-            100 steps of 32 images by adam, learning rates from 1.0e-07 to 1.0e+00:
-              loss falls fastest    at 2.1e-03
-              loss is lowest        at 4.6e-03 (0.795, from 1.22), a tenth of which is 4.6e-04
-              loss is above that    from 7.6e-02, a tenth of which is 7.6e-03
-              suggested             4.6e-04, where it falls, well below where it is lowest
-        """
-        return find_learning_rate(
-            self,
-            self._need_compiled("find_learning_rate"),
-            self._source(train, "find_learning_rate"),
-            phase=phase or Phase(None, 1),
-            lowest=lowest,
-            highest=highest,
-            steps=steps,
-            features=FeatureOptions(cache, engine, precision, storage),
-            show_progress=verbose != 0,
-        )
 
     def evaluate(
         self,
@@ -352,51 +206,6 @@ class Stack(StageSeries):
         features = FeatureOptions(cache, engine, precision, storage)
         return predict(self, images, strategy=strategy, features=features, show_progress=verbose != 0)
 
-    def check(
-        self,
-        train: ImageSource | SourceHolder,
-        validation_data: ImageSource | SourceHolder | None = None,
-        *,
-        phases: Sequence[Phase] = (),
-        groups: Groups | None = None,
-        cache: FeatureCache | None = None,
-        engine: EngineName = "auto",
-        verbose: int | str = "auto",
-    ) -> Check:
-        """Looks for what would spoil a training, before it runs: in images, splits, labels, joints, heads and habits.
-
-        Every image is decoded once. Where a frozen base is there, its features find near duplicates and likely wrong
-        labels; they are kept in the cache. Nothing is ever changed.
-
-        Args:
-            train: the images to learn from.
-            validation_data: the images to measure on; whether they are apart from `train` is looked at, too.
-            phases: as in `fit`: what learns in each, by which loss and how fast.
-            groups: what must be on one side, as `split` takes it.
-            cache: where features are kept.
-            engine: as in `fit`.
-            verbose: 0 is silent.
-
-        Returns:
-            The findings, the worst first, each with a code, a severity, the evidence and what to do; print it.
-
-        Example:
-            >>> print(stack.check(train, val))  # doctest: +SKIP
-            error    split-same-image: 3 images are on both sides, first roses/0042.jpg. ...
-            1 error in 2,000 images and the stack (14.2 s)
-        """
-        held_out = None if validation_data is None else self._source(validation_data, "check")
-        return check(
-            self.stages,
-            self._source(train, "check"),
-            held_out,
-            compiled=self._compiled,
-            phases=phases,
-            groups=groups,
-            features=FeatureOptions(cache, engine),
-            show_progress=verbose != 0,
-        )
-
     def export(
         self,
         path: str | os.PathLike[str],
@@ -450,15 +259,6 @@ class Stack(StageSeries):
         )
         exported = export(self, Path(path), formats, reading=reading, options=options)
         return refuse_bad(exported)
-
-    def _source(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
-        """The images as the first stage takes them: as pixels, where the stack scales those itself."""
-        return as_source(images, place, self.stages[0].value_range)
-
-    def _need_compiled(self, method: str) -> Compiled:
-        if self._compiled is None:
-            raise ArgumentError(f"Call compile(optimizer=..., loss=...) before {method}().")
-        return self._compiled
 
 
 def load(path: str | os.PathLike[str]) -> Stack:
