@@ -468,8 +468,8 @@ class _Run:
     def _restore(self, part: Part, optimizer: Any, best: BestEpoch | BestWeights | None) -> None:
         if self._resumed["frozen"] != self._frozen_digest:
             raise RunError(
-                "The checkpoint belongs to another training: the weights that did not learn were others. Build the stack "
-                "with the same weights (keras.utils.set_random_seed, or a saved base), or give it another folder."
+                "The checkpoint belongs to another training: the weights that did not learn were others. Build the "
+                "stack with the same weights (set_random_seed, or a saved base), or give this training another folder."
             )
         restore(self._state_variables(part, optimizer), self._arrays)
         if best is not None:
