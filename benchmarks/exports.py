@@ -41,7 +41,7 @@ def train(limit: int | None, share: float, size: int, epochs: int) -> tuple[tl.S
         [tl.Stage(base, "base", trainable=False, value_range=value_range), tl.Stage(head, "head", trainable=True)]
     )
     stack.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    stack.fit(train_images, epochs=epochs, verbose=0)
+    stack.fit(train_images, epochs=epochs, engine="keras", verbose=0)
     return stack, held_out
 
 

@@ -109,10 +109,29 @@ def test_a_keras_file_with_a_layer_of_the_users_own_is_refused(tmp_path):
     assert done.artefact.verified
 
 
-def test_a_saved_model_does_not_decode_alpha(tmp_path):
-    stack = tiny_stack(channels=4)
+def test_a_saved_model_does_not_decode_alpha_but_readers_do(tmp_path):
+    stack, images = tiny_stack(channels=4), ImageArrays(pictures(channels=4))
     with pytest.raises(ExportError, match="not with color_mode='rgba'"):
-        stack.export(tmp_path, images=ImageArrays(pictures(channels=4)), verbose=0)
+        stack.export(tmp_path, images=images, verbose=0)
+    (done,) = stack.export(tmp_path, ["onnx"], images=images, verbose=0)
+    assert done.certificate.verified
+    assert done.certificate.images == len(images) + 9
+
+
+def test_several_outputs_and_what_a_source_does_to_pixels_are_right_in_every_runtime(tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((12, 10, 1))
+    maps = keras.layers.Conv2D(2, 3, padding="same")(inputs)
+    flat = keras.layers.Flatten()(maps)
+    outputs = {"map": maps, "kind": keras.layers.Dense(2, "softmax")(flat), "age": keras.layers.Dense(1)(flat)}
+    stack = tl.Stack([tl.Stage(keras.Model(inputs, outputs), "three")])
+    steps = {"samplewise_std_normalization": True, "featurewise_center": True}
+    statistics = tl.Augmentation(**steps).fit(pictures(channels=1).astype(np.float32)).statistics
+    images = ImageArrays(pictures(channels=1)).augment(rotation_range=30, statistics=statistics, **steps)
+    for done in stack.export(tmp_path, ["onnx", "litert", "openvino"], images=images, verbose=0):
+        assert done.certificate.difference <= 1e-5
+        shapes = {name: answer.shape for name, answer in done.artefact.predict(pictures(2, channels=1)).items()}
+        assert shapes == {"map": (2, 12, 10, 2), "kind": (2, 2), "age": (2, 1)}
 
 
 def test_without_a_reading_one_is_asked_for(tmp_path):
