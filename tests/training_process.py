@@ -1,8 +1,9 @@
-"""Whole trainings in processes of their own, which a test may kill; they tell how far they are."""
+"""Whole trainings in processes of their own, which are killed at a moment that a test names."""
 
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +19,23 @@ from thawline.training.run import RunFolder
 # Its package has a function of the same name.
 command = import_module("thawline.cli.train")
 
-# Images that are extracted at a time, so that an extraction has several moments.
-BATCH = 8
+# Images that are extracted at a time, so that an extraction has many moments.
+BATCH = 2
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a process is killed.
+
+    Attributes:
+        moment: what is about to happen.
+        count: for which time in this process.
+        after_s: how many seconds later the kill comes, whatever is done by then.
+    """
+
+    moment: str
+    count: int
+    after_s: float
 
 
 @dataclass(frozen=True)
@@ -38,33 +54,35 @@ class Training:
     cache: Path
     changes: tuple[str, ...] = ()
 
-    def start(self):
-        """A process that does it."""
+    def run(self, kill=None):
+        """Trains in a process; gives its exit code."""
         self.notes.unlink(missing_ok=True)
-        process = context().Process(target=train, args=(self,))
+        process = context().Process(target=train, args=(self, kill))
         process.start()
-        return process
+        process.join(120)
+        assert not process.is_alive()
+        return process.exitcode
 
     def noted(self):
-        """How often each moment has come since the process started."""
-        words = self.notes.read_text().split() if self.notes.exists() else []
-        return {word: words.count(word) for word in words}
+        """The moments that came in the last process."""
+        return self.notes.read_text().split()
 
-    def note(self, moment):
-        """Tells a moment, which is there whatever happens next."""
-        with self.notes.open("a") as file:
-            file.write(moment + "\n")
+    @property
+    def output(self):
+        """The file of all that the processes wrote."""
+        return self.notes.with_suffix(".output")
 
 
-def train(training):
-    """Trains, and tells each moment just before it comes."""
+def train(training, kill):
+    """Trains, tells each moment just before it comes, and is killed when it should be."""
     # A shell that started the tests in the background has switched Ctrl-C off for all that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["THAWLINE_CACHE"] = str(training.cache)
-    with training.notes.with_suffix(".stderr").open("a") as stderr:
-        os.dup2(stderr.fileno(), sys.stderr.fileno())
-        os.dup2(stderr.fileno(), sys.stdout.fileno())
+    with training.output.open("a") as output:
+        os.dup2(output.fileno(), sys.stderr.fileno())
+        os.dup2(output.fileno(), sys.stdout.fileno())
     extraction.ENGINE_BATCH = BATCH
+    moments = _Moments(training.notes, kill)
     for owner, name, moment in (
         (RunFolder, "note_start", "start"),
         (FeatureSet, "write", "extraction"),
@@ -74,15 +92,31 @@ def train(training):
         (command, "finish", "finish"),
         (RunFolder, "finish", "figures"),
     ):
-        _tell(training, owner, name, moment)
+        moments.tell(owner, name, moment)
     command.train(training.recipe, training.changes, as_json=False, quiet=True)
 
 
-def _tell(training, owner, name, moment):
-    original = getattr(owner, name)
+class _Moments:
+    def __init__(self, notes, kill):
+        self._notes = notes
+        self._kill = kill
+        self._left = 0 if kill is None else kill.count
 
-    def told(*arguments, **options):
-        training.note(moment)
-        return original(*arguments, **options)
+    def tell(self, owner, name, moment):
+        """From now on tells when a function is called."""
+        original = getattr(owner, name)
 
-    setattr(owner, name, told)
+        def told(*arguments, **options):
+            self._note(moment)
+            return original(*arguments, **options)
+
+        setattr(owner, name, told)
+
+    def _note(self, moment):
+        with self._notes.open("a") as file:
+            file.write(moment + "\n")
+        if self._kill is not None and moment == self._kill.moment:
+            self._left -= 1
+            if self._left == 0:
+                # From another thread, while this one goes on.
+                threading.Timer(self._kill.after_s, os.kill, (os.getpid(), signal.SIGKILL)).start()

@@ -101,7 +101,7 @@ def test_json_gives_an_object_per_line(clock, capsys):
         "figures": {"loss": 0.75, "learning_rate": 1e-5},
         "seconds": 4.0,
         "images_per_s": 26.7,
-        "time": {"waiting for features": 0.375, "training": 0.375, "measuring": 0.25},
+        "time": {"waiting for features": 0.375, "training": 0.375, "measuring": 0.25, "all else": 0.0},
         "left_s": {"phase": 8.0, "all": 16.0},
     }
     assert events[7]["left_s"] == {"phase": 4.0, "all": 12.0}

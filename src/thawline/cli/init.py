@@ -40,6 +40,7 @@ phases:
 run:
   folder: runs
   name: first
+  # tracking: tensorboard    # or mlflow, or [tensorboard, mlflow]
 """
 
 

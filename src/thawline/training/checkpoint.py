@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from thawline.backend import keras
@@ -36,10 +37,13 @@ class Checkpoint:
 
         Args:
             progress: plain values: where the training is, and its history.
-            variables: Keras variables by a name that is the same in the next process.
+            variables: Keras variables and arrays by a name that is the same in the next process.
         """
-        note = json.dumps({"identity": self._identity, "progress": progress})
-        arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in variables.items()}
+        arrays = {name: np.asarray(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+        # NumPy's files know no bfloat16 and its like: their bits are kept.
+        dtypes = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
+        arrays |= {name: arrays[name].view(f"u{arrays[name].itemsize}") for name in dtypes}
+        note = json.dumps({"identity": self._identity, "progress": progress, "dtypes": dtypes})
         with replacing(self._path) as temporary:
             np.savez(temporary, allow_pickle=False, note=np.array(note), **arrays)
 
@@ -56,6 +60,7 @@ class Checkpoint:
                 arrays = {name: archive[name] for name in archive.files}
             note = json.loads(str(arrays.pop("note")))
             stored, progress = note["identity"], note["progress"]
+            arrays |= {name: arrays[name].view(getattr(ml_dtypes, dtype)) for name, dtype in note["dtypes"].items()}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(
                 f"The checkpoint {str(self._path)!r} is damaged: {error}. Delete it to start anew."

@@ -23,6 +23,9 @@ _EMIT_EVERY_S = 1.0
 # In epochs that are over sooner nobody asks where the time went.
 _WORTH_SHARES_S = 1.0
 
+# What takes less of an epoch is not mentioned when it is over.
+_WORTH_SAYING = 0.1
+
 
 @dataclass(frozen=True)
 class PhaseFacts:
@@ -138,7 +141,7 @@ class EpochDisplay(keras.callbacks.Callback):  # type: ignore[misc]
             return
         spent = format_seconds(seconds)
         if seconds >= _WORTH_SHARES_S:
-            spent += f", {self._rate}; {self._shares}"
+            spent += f", {self._rate}; {self._shares(_WORTH_SAYING)}"
         self._print(f"{self._name}  {_format_figures(self._figures)}  ({spent})")
 
     def close(self) -> None:
@@ -168,11 +171,11 @@ class EpochDisplay(keras.callbacks.Callback):  # type: ignore[misc]
             **{f"waiting for {what}": part * shares["waiting"] for what, part in self._waits_for().items()},
             "training": shares["training"],
             "measuring": shares["measuring"],
+            "all else": max(1 - sum(shares.values()), 0.0),
         }
 
-    @property
-    def _shares(self) -> str:
-        return ", ".join(f"{what} {share:.0%}" for what, share in self._spent().items() if share >= 0.005)
+    def _shares(self, least: float = 0.005) -> str:
+        return ", ".join(f"{what} {share:.0%}" for what, share in self._spent().items() if share >= least)
 
     def _left_s(self) -> tuple[float, float] | None:
         """Seconds left of this phase and of all phases, where later ones are as fast as this one; None at first."""
@@ -203,7 +206,7 @@ class EpochDisplay(keras.callbacks.Callback):  # type: ignore[misc]
         rest = "" if left is None else f"left: {_format_left(left[0])} of this phase"
         if left is not None and self._facts.number < self._facts.phases:
             rest += f", {_format_left(left[1])} of all at this pace"
-        return Group(Text(str(self._facts), style="dim"), line, Text(f"{rest}   {self._shares}", style="dim"))
+        return Group(Text(str(self._facts), style="dim"), line, Text(f"{rest}   {self._shares()}", style="dim"))
 
     def _emit(self, event: str) -> None:
         left = self._left_s()
