@@ -59,7 +59,7 @@ def _held_out(recipe: Recipe, *, quiet: bool) -> ImageSource | None:
 def _facts(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
     """What a model card says of a run: only what its folder holds."""
     metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
-    images, data = metrics.get("images", {}), recipe.data
+    images, data, error = metrics.get("images", {}), recipe.data, metrics.get("calibration_error")
     validation = data.validation
     split = f"{validation:.0%} held out by content" if isinstance(validation, float) else f"held out: {validation}"
     return {
@@ -76,7 +76,7 @@ def _facts(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
         "phases": _phases(recipe, metrics),
         "metrics": {"accuracy": metrics["accuracy"], **metrics.get("last_epoch", {})},
         "classes": metrics.get("classes"),
-        "calibration": _calibration(metrics),
+        "calibration": {} if error is None else {"expected calibration error": error},
         "limits": _unseen(metrics),
         "repeat": "thawline train recipe.yaml",
     }
@@ -90,15 +90,6 @@ def _phases(recipe: Recipe, metrics: Mapping[str, Any]) -> list[str]:
     ]
     backbones = [stage for stage in recipe.stack if stage.backbone is not None]
     return lines + [f"{stage.name}: {stage.backbone}, weights {Path(str(stage.weights)).name}" for stage in backbones]
-
-
-def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of calibration, where the run has them."""
-    known = metrics.get("calibration")
-    figures = dict(known) if isinstance(known, Mapping) else {}
-    if "expected_calibration_error" in metrics:
-        figures["expected_calibration_error"] = metrics["expected_calibration_error"]
-    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
 
 
 def _unseen(metrics: Mapping[str, Any]) -> list[str]:
