@@ -57,7 +57,7 @@ def test_a_run_is_exported_verified_and_described(run, tmp_path, monkeypatch):
     assert artefact.class_names == ("blue", "green", "red")
     card = (artefact.path / "README.md").read_text()
     assert "training images: 18" in card
-    assert "expected calibration error: 0." in card
+    assert "| expected calibration error | 0." in card
     assert "phase 1: head learned in epochs 1 to 1" in card
     assert "horizontal_flip=True" in card
 
