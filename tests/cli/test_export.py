@@ -57,6 +57,11 @@ def test_a_run_is_exported_verified_and_described(run, tmp_path, monkeypatch):
     assert artefact.class_names == ("blue", "green", "red")
     card = (artefact.path / "README.md").read_text()
     assert "training images: 18" in card
+    metrics = json.loads((run / "metrics.json").read_text())
+    header = yaml.safe_load(card.split("---\n")[1])
+    (named,) = header["model-index"][0]["results"][0]["metrics"]
+    assert (named["type"], named["value"]) == ("accuracy", pytest.approx(metrics["accuracy"], abs=1e-3))
+    assert "| training accuracy, last epoch | " in card
     assert "| expected calibration error | 0." in card
     assert "phase 1: head learned in epochs 1 to 1" in card
     assert "horizontal_flip=True" in card

@@ -32,6 +32,7 @@ def test_a_file_is_taken_whatever_its_name_and_whether_it_exists(folder):
 
 def test_a_pattern_gives_the_files_that_match(folder):
     assert names([folder / "*.png"]) == ["b.png"]
+    assert names([folder / "*.*"]) == ["a.jpg", "b.png", "notes.txt"]
     assert sorted(names([folder / "**" / "*.[pP][nN][gG]"])) == ["b.png", "c.PNG"]
     assert "inner" not in names([folder / "*"])
 

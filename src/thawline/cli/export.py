@@ -74,7 +74,7 @@ def _facts(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
         },
         "split": {"how": split, "seed": data.seed, "groups": data.groups or "none", "exact shares": data.exact},
         "phases": _phases(recipe, metrics),
-        "metrics": {"accuracy": metrics["accuracy"], **metrics.get("last_epoch", {})},
+        "metrics": {"accuracy": metrics["accuracy"], **_last_epoch(metrics)},
         "classes": metrics.get("classes"),
         "calibration": {} if error is None else {"expected calibration error": error},
         "limits": _unseen(metrics),
@@ -90,6 +90,13 @@ def _phases(recipe: Recipe, metrics: Mapping[str, Any]) -> list[str]:
     ]
     backbones = [stage for stage in recipe.stack if stage.backbone is not None]
     return lines + [f"{stage.name}: {stage.backbone}, weights {Path(str(stage.weights)).name}" for stage in backbones]
+
+
+def _last_epoch(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Losses and metrics of the last epoch, by which images they are on."""
+    last: Mapping[str, float] = metrics.get("last_epoch", {})
+    sides = {name: ("validation" if name.startswith("val_") else "training") for name in last}
+    return {f"{sides[name]} {name.removeprefix('val_')}, last epoch": value for name, value in last.items()}
 
 
 def _unseen(metrics: Mapping[str, Any]) -> list[str]:

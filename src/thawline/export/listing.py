@@ -2,10 +2,10 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from thawline.data.decode import EXTENSIONS
 from thawline.data.sources.scan import is_hidden
@@ -13,8 +13,10 @@ from thawline.data.sources.scan import is_hidden
 # The word for the standard input.
 FROM_INPUT = "-"
 
-# Folders with more entries are listed in the order in which the file system gives them, so that they need no memory.
+# More entries of a folder, or matches of a pattern, come in the file system's order, so that they need no memory.
 SORTED_ENTRIES = 10_000
+
+Thing = TypeVar("Thing")
 
 
 def list_files(words: Iterable[str], lines: TextIO | None = None) -> Iterator[Path]:
@@ -22,8 +24,8 @@ def list_files(words: Iterable[str], lines: TextIO | None = None) -> Iterator[Pa
 
     A word is a file, which is taken whatever its name; a folder, of which every image below is taken, hidden ones left
     out; a pattern like "photos/**/*.jpg"; or "-" for the lines of the standard input, each the name of a file or a
-    folder. Names in folders are sorted, unless there are more than 10,000 in one. What does not exist is given, too:
-    whoever opens it can say so.
+    folder. Names in folders and matches are sorted, unless there are more than 10,000. What does not exist is given,
+    too: whoever opens it can say so.
 
     Args:
         words: what was typed.
@@ -40,7 +42,8 @@ def list_files(words: Iterable[str], lines: TextIO | None = None) -> Iterator[Pa
         elif glob.has_magic(word) and not Path(word).exists():
             found = False
             # Path.glob takes no absolute patterns.
-            for path in map(Path, glob.iglob(word, recursive=True)):  # noqa: PTH207
+            matches = _sorted_if_few(glob.iglob(word, recursive=True), key=str)  # noqa: PTH207
+            for path in map(Path, matches):
                 found = True
                 # "**" gives the folders, too, whose files it also gives.
                 if not path.is_dir():
@@ -66,16 +69,21 @@ def _images_below(folder: Path, entered: set[str]) -> Iterator[Path]:
     entered.add(real)
     folders = []
     with os.scandir(folder) as entries:
-        first = list(islice(entries, SORTED_ENTRIES + 1))
-        if len(first) <= SORTED_ENTRIES:
-            first.sort(key=lambda entry: entry.name)
-        for part in (first, entries):
-            for entry in part:
-                if is_hidden(entry.name):
-                    continue
-                if entry.is_dir():
-                    folders.append(Path(entry.path))
-                elif Path(entry.name).suffix.lower() in EXTENSIONS:
-                    yield Path(entry.path)
+        for entry in _sorted_if_few(entries, key=lambda entry: entry.name):
+            if is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                folders.append(Path(entry.path))
+            elif Path(entry.name).suffix.lower() in EXTENSIONS:
+                yield Path(entry.path)
     for inner in folders:
         yield from _images_below(inner, entered)
+
+
+def _sorted_if_few(things: Iterator[Thing], key: Callable[[Thing], str]) -> Iterator[Thing]:
+    """In sorted order, unless there are so many that this would take much memory."""
+    first = list(islice(things, SORTED_ENTRIES + 1))
+    if len(first) <= SORTED_ENTRIES:
+        first.sort(key=key)
+    yield from first
+    yield from things
