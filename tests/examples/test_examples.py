@@ -124,6 +124,18 @@ def test_the_benchmark_of_reading_writes_its_figures(monkeypatch, capsys, tmp_pa
     assert content["streamed_share"] * content["dense_rows_per_s"] == pytest.approx(content["streamed_rows_per_s"])
 
 
+def test_the_benchmark_of_forecasts_writes_its_figures(monkeypatch, capsys, tmp_path):
+    figures = tmp_path / "figures.json"
+    options = ["--images", 30, "--size", 32, "--settings", 1, "--epochs-run", 1, "--json", figures]
+    run_script(monkeypatch, "benchmarks/forecast.py", *options)
+    content = json.loads(figures.read_text())
+    assert {"median_error", "worst_error", "choices_right"} <= content.keys()
+    assert content["settings"] == 1
+    errors = [content[f"01_{strategy}_error"] for strategy in ("joint", "precomputed", "streamed")]
+    assert content["median_error"] == sorted(errors)[1]
+    assert content["choices_right"] in (0, 1)
+
+
 def test_thawing_in_phases_gives_the_same_by_joint(monkeypatch, capsys):
     run_script(monkeypatch, "examples/thaw_in_phases.py", "--limit", 15, "--side", 64, "--epochs", 1, 1, 1)
     out = capsys.readouterr().out
