@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -129,5 +130,20 @@ def test_a_card_says_what_was_verified(exports):
     assert "How well it does is not known to this card." in text
 
 
-def test_no_telemetry_was_loaded(exports):
-    assert "openvino_telemetry" not in sys.modules
+def test_openvino_runs_without_its_telemetry(exports, tmp_path):
+    script = """if True:
+        import json, sys
+        from pathlib import Path
+        import numpy as np
+        from thawline.export.standalone.openvino_runtime import Runtime
+
+        folder = Path(sys.argv[1])
+        facts = json.loads((folder / "artefact.json").read_text())
+        Runtime(folder, facts).run(np.zeros((1, *facts["image_shape"]), np.uint8))
+        assert "openvino" in sys.modules and "openvino_telemetry" not in sys.modules
+    """
+    command = [sys.executable, "-c", script, str(exports / "openvino")]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list(tmp_path.iterdir())

@@ -44,6 +44,7 @@ class Stack(AskedStack):
 
     Example:
         >>> import keras
+        >>> from thawline import Stage
         >>> base = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 3)])
         >>> head = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, "softmax")])
         >>> stack = Stack([Stage(base, "base", trainable=False, value_range=(0, 1)), Stage(head, "head")])
