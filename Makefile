@@ -13,7 +13,7 @@ demo: $(VENV)/ready  ## train on real images, report
 	$(BIN)/thawline demo
 
 test: check  ## all checks and tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 check: $(VENV)/ready  ## format, lint, types, floors, file lengths
 	$(BIN)/ruff format --check .

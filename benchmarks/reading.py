@@ -1,6 +1,6 @@
 """How fast a head trains from stored features: from memory, streamed from the cache, and by Keras itself on arrays.
 
-    python benchmarks/reading.py [--rows N] [--epochs N] [--json FILE]
+    python benchmarks/reading.py [--rows N] [--epochs N] [--rounds N] [--json FILE]
 
 A head Dense(128), Dense(5) learns from rows of 1280 float32 features, 5 kB each, in batches of 32, in a new order in
 every epoch. `precomputed` keeps such rows in memory where they fit, else it streams them from the cache, read ahead;
@@ -24,7 +24,6 @@ from thawline.files import write_text
 from thawline.training import kept
 
 WIDTH, CLASSES, BATCH = 1280, 5, 32
-ROUNDS = 3
 
 
 class EpochTimes(keras.callbacks.Callback):
@@ -83,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=5, help="per round, the first one not counted")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way trains")
     parser.add_argument("--json", type=Path, default=None, help="write the figures to this file")
     options = parser.parse_args()
     random = np.random.default_rng(7)
@@ -103,7 +103,7 @@ def main() -> None:
             "streamed": lambda: train_by_thawline(images, options.epochs, cache, in_memory=False),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(ROUNDS):
+        for _ in range(options.rounds):
             for name, train in ways.items():
                 seconds[name] += train()[1:]
     figures = {f"{name}_rows_per_s": options.rows / float(np.median(epochs)) for name, epochs in seconds.items()}

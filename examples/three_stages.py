@@ -80,9 +80,9 @@ def calibration_error(answers: np.ndarray, labels: np.ndarray) -> float:
     return float(sum(gaps) / len(labels))
 
 
-def report(when: str, stack: tl.Stack, images: tl.ImageFolder) -> None:
+def report(when: str, stack: tl.Stack, images: tl.ImageFolder, cache: tl.FeatureCache) -> None:
     """Prints accuracy and calibration error on images that no stage has seen."""
-    answers, labels = stack.predict(images, strategy="auto", verbose=0), images.known_labels
+    answers, labels = stack.predict(images, strategy="auto", cache=cache, verbose=0), images.known_labels
     accuracy = np.mean(answers.argmax(axis=-1) == labels)
     print(
         f"{when:<24} accuracy {accuracy:6.1%}   calibration error {calibration_error(answers, labels):6.1%}", flush=True
@@ -105,16 +105,17 @@ def main() -> None:
     )
     stack = build_stack(len(images.class_names))
     with tempfile.TemporaryDirectory() as folder:
-        how = {"cache": tl.FeatureCache(folder), "verbose": 0}
+        cache = tl.FeatureCache(folder)  # an empty one: nothing is known from an earlier run
+        how = {"cache": cache, "verbose": 0}
         # The loss looks at the classifier: the stage after it does not run.
         stack.fit(train, phases=[tl.Phase("classifier", options.epochs, loss_at="classifier")], **how)
-        report("before calibration", stack, test)
+        report("before calibration", stack, test, cache)
         # Only the answers of the frozen classifier cross the thaw line: three numbers per image.
         calibration = tl.Phase(
             "calibration", 100, learning_rate=0.05, early_stopping={"patience": 5, "monitor": "loss"}
         )
         stack.fit(held_out, phases=[calibration], **how)
-        report("after calibration", stack, test)
+        report("after calibration", stack, test, cache)
         layer = stack.stages[2].model.layers[-1]
         bias = ", ".join(f"{value:.2f}" for value in layer.bias.numpy())
         print(f"{'':<24} temperature {float(layer.temperature):.2f}, bias {bias}")
@@ -129,7 +130,7 @@ def main() -> None:
             early_stopping=2,
         )
         stack.fit(train, validation_data=held_out, phases=[together], **how)
-        report("after all together", stack, test)
+        report("after all together", stack, test, cache)
 
 
 if __name__ == "__main__":

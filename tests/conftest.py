@@ -1,7 +1,9 @@
 """What all tests share: small folders of images, and a feature cache that nobody misses."""
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,18 @@ def own_cache(monkeypatch, tmp_path_factory):
     path = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("THAWLINE_CACHE", str(path))
     return path
+
+
+_FIRST_STATES: dict[str, Mapping[str, Any]] = {}
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order(request):
+    """Tests that share a module's RANDOM draw the same numbers whichever of them ran before."""
+    module = getattr(request.node, "module", None)
+    random = getattr(module, "RANDOM", None)
+    if random is not None:
+        random.bit_generator.state = _FIRST_STATES.setdefault(module.__name__, random.bit_generator.state)
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +100,11 @@ def files_read(monkeypatch):
     original = pictures_module._read
     monkeypatch.setattr(pictures_module, "_read", lambda path: (files.append(path), original(path))[1])
     return files
+
+
+@pytest.fixture
+def collect():
+    """gc.collect for what a test made itself: looking at the graphs of all tests before it would take seconds."""
+    gc.freeze()
+    yield gc.collect
+    gc.unfreeze()

@@ -417,7 +417,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"{place} is missing."
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
             came = "" if problem["type"] == "value_error" else f"; got {problem['input']!r}"
             yield f"{place}: {message[0].lower()}{message[1:]}{came}."
 

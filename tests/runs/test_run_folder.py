@@ -89,6 +89,18 @@ def test_names_of_files_that_are_no_utf_8_come_back(project):
     assert told == f"1 gone, first blue/{name}"
 
 
+def test_a_run_that_goes_on_knows_what_was_extracted_before(interrupted, monkeypatch):
+    with np.load(interrupted.run() / "checkpoints" / "last.npz") as state:
+        before = json.loads(str(state["note"]))["progress"]["times"]
+    assert before[0]["extract_s"] > 0
+    fit, done = Stack.fit, []
+    monkeypatch.setattr(Stack, "fit", lambda *args, **options: done.append(fit(*args, **options)) or done[0])
+    interrupted.train()
+    times = done[0].record.times
+    assert times[0].extract_s >= before[0]["extract_s"]
+    assert "had to be extracted since the run went on after epoch 1<" in (interrupted.run() / "report.html").read_text()
+
+
 def test_the_split_says_where_each_file_was_with_its_content(interrupted):
     run, images = interrupted.run(), interrupted.folder / "images"
     split = rows(run / "split.csv")

@@ -81,7 +81,7 @@ def head(units=2, activation="softmax", dropout=0.0):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_stack():
     """Builds the same compiled stack each time it is called."""
 

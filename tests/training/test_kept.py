@@ -1,6 +1,5 @@
 """Features that come again stay in memory: nothing is read twice, and no bit of a training changes."""
 
-import gc
 import weakref
 
 import numpy as np
@@ -121,7 +120,9 @@ def test_an_image_that_is_left_out_is_left_out_of_kept_features(own_images, make
 
 
 @pytest.mark.parametrize("strategy", ["precomputed", "streamed"])
-def test_memory_is_given_back_with_the_end_of_the_training(strategy, small_images, make_stack, cache, monkeypatch):
+def test_memory_is_given_back_with_the_end_of_the_training(
+    strategy, small_images, make_stack, cache, collect, monkeypatch
+):
     held, reserve = [], RamBudget.reserve
 
     def noting(self, images, views, row_bytes):
@@ -136,7 +137,7 @@ def test_memory_is_given_back_with_the_end_of_the_training(strategy, small_image
         history = stack.fit(
             train, validation_data=held_out, epochs=3, views=1, strategy=strategy, cache=cache, verbose=0
         )
-        gc.collect()
+        collect()
         assert len(held) == number * (2 if strategy == "precomputed" else 1)
         assert all(reference() is None for reference in held)
         assert len(history.epoch) == 3

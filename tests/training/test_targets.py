@@ -56,25 +56,37 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("case", CASES)
-def test_every_kind_of_target_trains_as_keras_trains_on_arrays_with_sample_weights(case, strategy, cache):
-    head, loss, labels, options, targets = CASES[case]
-    expected, stack = stack_of(head), stack_of(head)
-    for each in (expected, stack):
-        each.compile(optimizer=keras.optimizers.SGD(0.01), loss=loss, jit_compile=False)
+def compiled(case):
+    head, loss, *_ = CASES[case]
+    stack = stack_of(head)
+    stack.compile(optimizer=keras.optimizers.SGD(0.01), loss=loss, jit_compile=False)
+    return stack
+
+
+@pytest.fixture(scope="module", params=CASES)
+def wanted(request):
+    """A kind of target, and the losses and weights that Keras itself comes to."""
+    case, expected = request.param, compiled(request.param)
     # Keras wants the weights of several outputs by name, and those of maps in the shape of their loss.
     shapes = {"two outputs": {"kind": WEIGHTS, "size": WEIGHTS}, "input": WEIGHTS[:, None, None]}
     weights = shapes.get(case, WEIGHTS)
-    arrays = PIXELS.astype(np.float32)
-    wanted = expected.model.fit(
+    arrays, targets = PIXELS.astype(np.float32), CASES[case][-1]
+    history = expected.model.fit(
         arrays, targets, sample_weight=weights, batch_size=8, epochs=2, shuffle=False, verbose=0
     )
+    return case, history.history["loss"], [keras.ops.convert_to_numpy(weight) for weight in expected.model.weights]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_kind_of_target_trains_as_keras_trains_on_arrays_with_sample_weights(wanted, strategy, cache):
+    case, losses, weights = wanted
+    _, _, labels, options, _ = CASES[case]
+    stack = compiled(case)
     source = tl.ImageArrays(PIXELS, labels, sample_weights=WEIGHTS, batch_size=8, **options)
     history = stack.fit(source, epochs=2, strategy=strategy, cache=cache, shuffle=False, verbose=0)
-    np.testing.assert_allclose(history.history["loss"], wanted.history["loss"], rtol=1e-5)
-    for mine, other in zip(stack.model.weights, expected.model.weights, strict=True):
-        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (mine, other)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(history.history["loss"], losses, rtol=1e-5)
+    for mine, other in zip(stack.model.weights, weights, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(mine), other, rtol=1e-4, atol=1e-6)
 
 
 def test_a_head_that_does_not_fit_the_targets_is_refused():

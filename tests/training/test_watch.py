@@ -221,6 +221,21 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+def fit_phases(stack, source, cache, **options):
+    # The engine is named because what several tests share is made before "auto" is told to be Keras'.
+    return stack.fit(source, phases=phases(), cache=cache, engine="keras", verbose=0, **options)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(small_images, make_stack, tmp_path_factory):
+    """The history and the stack of a training that nobody interrupts."""
+    stack = make_stack()
+    history = fit_phases(stack, small_images.source(), tl.FeatureCache(tmp_path_factory.mktemp("cache")))
+    assert history.epoch == [0, 1, 2, 3, 4, 5, 12, 13]
+    assert [mark.best_epoch for mark in history.phases] == [0, 3, None]
+    return history, stack
+
+
 @pytest.mark.parametrize(
     ("at", "at_end"),
     [(0, False), (2, False), (2, True), (4, False), (5, True), (12, False)],
@@ -234,29 +249,25 @@ class Interrupt(keras.callbacks.Callback):
     ],
 )
 def test_probes_early_stopping_and_factors_go_on_to_the_same_bits(
-    at, at_end, small_images, make_stack, cache, tmp_path
+    at, at_end, uninterrupted, small_images, make_stack, cache, tmp_path
 ):
-    source = small_images.source()
+    expected, expected_stack = uninterrupted
 
     def fit(stack, **options):
-        return stack.fit(source, phases=phases(), cache=cache, verbose=0, **options)
+        return fit_phases(stack, small_images.source(), cache, checkpoint=tmp_path / "state", **options)
 
-    uninterrupted, stack = make_stack(), make_stack()
-    expected = fit(uninterrupted)
-    assert expected.epoch == [0, 1, 2, 3, 4, 5, 12, 13]
-    assert [mark.best_epoch for mark in expected.phases] == [0, 3, None]
     with pytest.raises(KeyboardInterrupt):
-        fit(stack, callbacks=[Interrupt(at, at_end=at_end)], checkpoint=tmp_path / "state")
+        fit(make_stack(), callbacks=[Interrupt(at, at_end=at_end)])
     stack = make_stack()
-    history = fit(stack, checkpoint=tmp_path / "state")
+    history = fit(stack)
     assert history.epoch == expected.epoch
     np.testing.assert_equal(history.history, expected.history)  # NaN is equal to NaN here
     assert history.phases == expected.phases
-    assert_same_numbers(numbers(stack.model), numbers(uninterrupted.model))
+    assert_same_numbers(numbers(stack.model), numbers(expected_stack.model))
     # A third call has nothing left to do.
     again = make_stack()
-    assert fit(again, checkpoint=tmp_path / "state").phases == expected.phases
-    assert_same_numbers(numbers(again.model), numbers(uninterrupted.model))
+    assert fit(again).phases == expected.phases
+    assert_same_numbers(numbers(again.model), numbers(expected_stack.model))
 
 
 def test_a_stage_that_was_renamed_is_named(small_images, make_stack, cache, tmp_path):

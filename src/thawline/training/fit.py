@@ -24,9 +24,7 @@ from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
 from thawline.training.epoch_times import EpochTimes
 from thawline.training.feeding import EpochFeed, make_feeds, make_strategy
-from thawline.training.forecast import ahead_bytes
 from thawline.training.identity import identify
-from thawline.training.kept import RamBudget
 from thawline.training.measured import PhaseTimes
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
@@ -304,6 +302,9 @@ class _Run:
         self._prepare(strategy, train, plan.views, "training images", part.number)
         if validation is not None:
             self._prepare(strategy, validation, 1, "validation images", part.number)
+        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
+        # Before the state is kept: a run that goes on finds its features there, and takes no time for them.
+        times.extract_s += done_s
         goes_on = self._goes_on(part)
         if self._resumed.get("phase") == part.number:
             self._callbacks.begin_again(self._resumed["callbacks"], is_mid_phase=goes_on)
@@ -338,7 +339,7 @@ class _Run:
             row_bytes=plan.row_bytes,
             shuffle=options.shuffle,
             class_weight=options.class_weight,
-            budget=None if options.budget.max_ram is None else RamBudget(self._kept_bytes(options.budget.max_ram)),
+            budget=self._planning.ram_budget(),
         )
         callbacks = (*options.callbacks, *part.phase.callbacks)
         phase_options = self._compiled.phase_options(part)
@@ -366,8 +367,6 @@ class _Run:
                 # Later figures of the stack are by its own loss; the model above the line may serve again.
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
-        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
-        times.extract_s += done_s
         times.prepare_s += time.perf_counter() - began - done_s - sum(times.epoch_s[epochs_before:])
 
     def _display(self, part: Part, plan: PhasePlan, strategy: Strategy, feed: EpochFeed) -> EpochDisplay:
@@ -394,11 +393,6 @@ class _Run:
             return self._planning.steps(cut, part)
         steps: int = self._compiled.options["steps_per_execution"]
         return steps
-
-    def _kept_bytes(self, max_ram: float) -> int:
-        """Bytes of memory that features may take, beside the batches that are read ahead."""
-        size = min(self._train.batch_size, len(self._train))
-        return max(int(max_ram) - ahead_bytes(size, self._train.spec.row_bytes), 0)
 
     def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str, number: int) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)

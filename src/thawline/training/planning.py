@@ -14,8 +14,8 @@ from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.budget import Budget
 from thawline.training.compiled import Compiled
 from thawline.training.disk import Disk
-from thawline.training.forecast import Forecaster, Place, Workload
-from thawline.training.kept import RAM_SHARE
+from thawline.training.forecast import Forecaster, Place, Workload, ahead_bytes
+from thawline.training.kept import RAM_SHARE, RamBudget
 from thawline.training.measuring import Subject, measure_profile, recall_profile
 from thawline.training.part import Part
 from thawline.training.plan import Plan
@@ -119,6 +119,13 @@ class Planning:
             return choose_steps(cut, self.train.batch_size, (*self.callbacks, *part.phase.callbacks))
         steps: int = self.compiled.options["steps_per_execution"]
         return steps
+
+    def ram_budget(self) -> RamBudget:
+        """The memory that a phase's features may take, beside the batches that are read ahead."""
+        if self.budget.max_ram is None:
+            return RamBudget()
+        ahead = ahead_bytes(min(self.train.batch_size, len(self.train)), self.train.spec.row_bytes)
+        return RamBudget(max(int(self.budget.max_ram) - ahead, 0))
 
     def _left(self, plans: Sequence[PhasePlan]) -> Budget:
         """The budget that earlier phases leave."""

@@ -1,6 +1,5 @@
 """The OpenVINO engine: how far it reads ahead, what it leaves behind, what it refuses, and that it tells nobody."""
 
-import gc
 import os
 import re
 import subprocess
@@ -98,9 +97,9 @@ def test_an_interruption_while_waiting_leaves_nothing_behind(engine, pictures, m
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads by Linux's means")  # noqa: PTH112
-def test_memory_and_threads_are_given_back(network, pictures):
+def test_memory_and_threads_are_given_back(network, pictures, collect):
     def threads():
-        gc.collect()
+        collect()
         return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
     OpenVinoEngine(network).run(pictures(2))
@@ -112,7 +111,7 @@ def test_memory_and_threads_are_given_back(network, pictures):
         compiled = weakref.ref(engine._compiled)
         # Neither closed nor used up: it is only forgotten.
         del engine, answers
-        gc.collect()
+        collect()
         assert compiled() is None
     assert threads() <= before
 
