@@ -173,6 +173,12 @@ def test_a_card_says_what_is_known_and_nothing_else(stack):
     assert "## Training" not in card
 
 
+def test_a_class_name_stays_in_its_cell_of_the_card(stack):
+    classes = [{"name": "a|b\n<i>", "support": 2, "recall": 0.5, "precision": None}]
+    card = model_card("onnx", make_servable(stack, reading()), [], {"classes": classes}, None)
+    assert "| a\\|b &lt;i> | 2 | 0.5 | - |\n" in card
+
+
 @pytest.mark.parametrize(
     ("facts", "told"),
     [

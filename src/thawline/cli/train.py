@@ -68,7 +68,7 @@ class Training:
         return {
             "accuracy": accuracy(self.confusion),
             "calibration_error": None if calibration is None else calibration.error,
-            "classes": [asdict(result) for result in class_results(self.confusion, self.train.class_names)],
+            "classes": [result.as_dict() for result in class_results(self.confusion, self.train.class_names)],
             "confusion": self.confusion.tolist(),
             # A figure that the last phase does not have is NaN, which JSON cannot say.
             "last_epoch": {
