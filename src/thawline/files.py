@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# How text with names of files is encoded and decoded: not every name is UTF-8.
+NAMES = "surrogateescape"
+
 # What temporary names have in them, and others do not.
 _MARK = "-writing-"
 
@@ -38,9 +41,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8 to `path`, whole or not at all."""
+    """Writes `text` as UTF-8 to `path`, whole or not at all; names of files that are no UTF-8 keep their bytes."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=NAMES)
 
 
 def linking(source: Path, path: Path) -> None:

@@ -110,3 +110,11 @@ def test_a_recipe_may_have_a_budget(project):
     assert done.exit_code == 0, done.output
     assert "precomputed is ruled out: features would take" in done.stdout
     assert "did you mean 'max_disk'?" in thawline("plan", project, "budget.maxdisk=1").stderr
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "two", "1;2", "1,,2", ""])
+@pytest.mark.parametrize("option", ["--views", "--epochs"])
+def test_numbers_that_cannot_be_are_told_before_the_work(option, word, tmp_path):
+    done = thawline("plan", tmp_path / "no recipe.yaml", option, word)
+    assert done.exit_code == 2
+    assert f"{option} takes whole numbers from 1 up" in done.stderr

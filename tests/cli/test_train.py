@@ -88,7 +88,7 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     assert json.loads((run / "plan.json").read_text())["phases"][0]["strategy"] == "precomputed"
     rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert metrics["images"] == {"train": 27, "validation": 9}
     assert np.sum(metrics["confusion"]) == 9
     assert metrics["accuracy"] == pytest.approx(float(rows[-1]["val_accuracy"]))

@@ -26,6 +26,7 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
     """
     extracted, needed = training.extracted
     record, held_out, answers = training.history.record, training.validation, training.answers
+    since = f" since the run went on after epoch {record.resumed_epochs}" if record.resumed_epochs else ""
     sheets = [
         mistakes_sheet(held_out, answers),
         uncertain_sheet(held_out, answers),
@@ -43,7 +44,7 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
                 for stage in training.stack.stages
             ),
             "Plan": "; ".join(map(str, record.plans)) or "continued after the last epoch",
-            "Features": f"{extracted:,} of {needed:,} had to be extracted",
+            "Features": f"{extracted:,} of {needed:,} had to be extracted{since}",
         },
         history=training.history.history,
         epoch_s=record.epoch_s,

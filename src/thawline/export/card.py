@@ -135,10 +135,15 @@ def _class_table(classes: Sequence[Mapping[str, Any]] | None) -> str:
     if not classes:
         return ""
     rows = "\n".join(
-        f"| {each['name']} | {each['support']} | {_number(each['recall'])} | {_number(each['precision'])} |"
+        f"| {_cell(each['name'])} | {each['support']} | {_number(each['recall'])} | {_number(each['precision'])} |"
         for each in classes
     )
     return f"\n| class | images | recall | precision |\n|---|---|---|---|\n{rows}\n"
+
+
+def _cell(name: str) -> str:
+    """A name that is a cell of a table, whatever is in it."""
+    return " ".join(name.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _verification(certificate: Certificate | None) -> str:

@@ -1,7 +1,8 @@
 """Figures that compare answers with labels: confusion matrix, accuracy, and recall and precision per class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,15 @@ class ClassResult:
     support: int
     recall: float
     precision: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, which has no NaN: None instead.
+
+        Example:
+            >>> ClassResult("cat", 2, 0.0, float("nan")).as_dict()
+            {'name': 'cat', 'support': 2, 'recall': 0.0, 'precision': None}
+        """
+        return {name: None if value != value else value for name, value in asdict(self).items()}
 
 
 def predicted_classes(answers: np.ndarray) -> np.ndarray:

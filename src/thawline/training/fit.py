@@ -302,6 +302,9 @@ class _Run:
         self._prepare(strategy, train, plan.views, "training images", part.number)
         if validation is not None:
             self._prepare(strategy, validation, 1, "validation images", part.number)
+        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
+        # Before the state is kept: a run that goes on finds its features there, and takes no time for them.
+        times.extract_s += done_s
         goes_on = self._goes_on(part)
         if self._resumed.get("phase") == part.number:
             self._callbacks.begin_again(self._resumed["callbacks"], is_mid_phase=goes_on)
@@ -364,8 +367,6 @@ class _Run:
                 # Later figures of the stack are by its own loss; the model above the line may serve again.
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
-        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
-        times.extract_s += done_s
         times.prepare_s += time.perf_counter() - began - done_s - sum(times.epoch_s[epochs_before:])
 
     def _display(self, part: Part, plan: PhasePlan, strategy: Strategy, feed: EpochFeed) -> EpochDisplay:
