@@ -41,6 +41,7 @@ def graphs_are_given_back():
     if traced:
         ops.reset_default_graph()
         gc.collect()
+        gc.freeze()  # What is left stays to the end, and need not be looked at again.
 
 
 @pytest.fixture(autouse=True)
