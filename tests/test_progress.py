@@ -1,12 +1,14 @@
 """Progress: silent where nobody looks, one line where no terminal is, always on stderr."""
 
 import io
+import json
 import sys
+import warnings
 
 import pytest
 
 from thawline import progress as module
-from thawline.progress import format_seconds, progress
+from thawline.progress import current_mode, format_seconds, progress, say, showing
 
 
 class Terminal(io.StringIO):
@@ -90,3 +92,38 @@ def test_on_a_terminal_a_bar_says_what_how_far_and_the_note(monkeypatch, capsys)
     for part in ("epoch 1", "4/4", "batches/s", "loss 0.5"):
         assert part in screen.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_json_tells_each_second_how_far_it_is_and_what_is_said(clock, capsys):
+    with showing("json"), progress("extracting", 100) as advance:
+        for _ in range(4):
+            clock(0.5)
+            advance(25)
+        say("that was it")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = {"event": "progress", "what": "extracting", "total": 100, "unit": "images"}
+    assert events == [
+        {**told, "done": 50, "seconds": 1.0},
+        {**told, "done": 100, "seconds": 2.0},
+        {"event": "message", "text": "that was it"},
+        {**told, "done": 100, "seconds": 2.0},
+    ]
+
+
+def test_quiet_is_quiet_whoever_speaks(clock, capsys):
+    with showing("quiet"), progress("extracting", 100) as advance:
+        clock(60)
+        advance(100)
+        say("nothing")
+    assert capsys.readouterr() == ("", "")
+    assert current_mode() == "lines"
+
+
+def test_a_warning_is_one_line_while_a_command_runs():
+    before = warnings.formatwarning
+    with showing("lines"):
+        assert warnings.formatwarning("two\n lines", UserWarning, "file.py", 3) == "warning: two lines\n"
+    with showing("json"):
+        line = warnings.formatwarning(UserWarning("bad image"), UserWarning, "file.py", 3)
+        assert json.loads(line) == {"event": "warning", "text": "bad image"}
+    assert warnings.formatwarning is before

@@ -8,7 +8,6 @@ import yaml
 
 from thawline.cli.init import TEMPLATE
 from thawline.data.decode import Decoding
-from thawline.data.sources.files import ImageFiles
 from thawline.errors import DataError, JointError, RecipeError
 from thawline.recipe import load_recipe, parse_recipe
 
@@ -251,8 +250,7 @@ def test_images_are_read_as_the_recipe_says(image_folder):
         "image_size": (4, 6),
     }
     recipe = parse_recipe(content(data={"train": str(folder), **data}))
-    for source in (recipe.open_folder(str(folder)), ImageFiles([folder], **recipe.reading)):
-        assert source.pictures.decoding == Decoding(**data)
+    assert recipe.open_folder(str(folder)).pictures.decoding == recipe.decoding == Decoding(**data)
     assert recipe.build_stack(2).input_spec.shape == (None, 4, 6, 4)
 
 
@@ -273,3 +271,15 @@ def test_the_template_of_init_is_a_valid_recipe():
     recipe = parse_recipe(yaml.safe_load(TEMPLATE), folder=Path("/data"))
     assert recipe.data.train == "/data/images"
     assert recipe.phases[0].epochs == 10
+
+
+def test_all_images_of_a_recipe_are_scaled_as_those_it_trains_on(recipe_file, image_folder, tmp_path):
+    image_folder({"a": 8, "b": 8})
+    recipe = load_recipe(recipe_file(augment={"rescale": 1 / 255, "horizontal_flip": True}))
+    train, validation = recipe.open_images()
+    whole = recipe.open_folder(str(tmp_path / "images"))
+    assert train.augmentation.is_random
+    for images in (validation, whole):
+        assert images.spec == train.spec
+        assert images.augmentation.rescale == 1 / 255
+        assert not images.augmentation.is_random

@@ -23,14 +23,17 @@ _HOMES = {
     "ImageFiles": "thawline.data.sources.files",
     "ImageFolder": "thawline.data.sources.folder",
     "ImageFrame": "thawline.data.sources.frame",
+    "MLflow": "thawline.training.tracking.mlflow",
     "Phase": "thawline.training.phase",
-    "Stack": "thawline.facade",
+    "Plan": "thawline.training.plan",
+    "Stack": "thawline.facade.stack",
     "Stage": "thawline.stack.stage",
+    "TensorBoard": "thawline.training.tracking.tensorboard",
     "TensorSpec": "thawline.specs",
     "ThawlineError": "thawline.errors",
     "backbones": "thawline.stack.backbones",
     "errors": "thawline.errors",
-    "load": "thawline.facade",
+    "load": "thawline.facade.stack",
 }
 
 __all__ = sorted(_HOMES)
@@ -43,14 +46,17 @@ if TYPE_CHECKING:
     from thawline.data.sources.files import ImageFiles as ImageFiles
     from thawline.data.sources.folder import ImageFolder as ImageFolder
     from thawline.data.sources.frame import ImageFrame as ImageFrame
-    from thawline.facade import Stack as Stack
-    from thawline.facade import load as load
+    from thawline.facade.stack import Stack as Stack
+    from thawline.facade.stack import load as load
     from thawline.features.cache import FeatureCache as FeatureCache
     from thawline.specs import TensorSpec as TensorSpec
     from thawline.stack import backbones as backbones
     from thawline.stack.backbones import Backbone as Backbone
     from thawline.stack.stage import Stage as Stage
     from thawline.training.phase import Phase as Phase
+    from thawline.training.plan import Plan as Plan
+    from thawline.training.tracking.mlflow import MLflow as MLflow
+    from thawline.training.tracking.tensorboard import TensorBoard as TensorBoard
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
     ThawlineError
     ├── ArgumentError            an argument has a value that cannot work          (also ValueError)
+    │   └── BudgetError          no way to run fits the disk, memory or time that is allowed
     ├── MissingDependencyError   a package is not installed                        (also ImportError)
     ├── DataError                images or labels are not as they should be        (also ValueError)
     │   ├── FolderNotFoundError  the folder does not exist                         (also FileNotFoundError)
@@ -16,6 +17,7 @@
     │   ├── CacheFullError       no room is left for features                      (also OSError)
     │   └── CacheDamagedError    what is kept cannot be read any more
     ├── EngineError              an engine cannot run the frozen part, or not well enough (also RuntimeError)
+    ├── ExportError              a stack cannot leave the house in a format, or not as it is (also RuntimeError)
     ├── RecipeError              a recipe is not valid                             (also ValueError)
     └── RunError                 a run folder is not what was expected             (also RuntimeError)
 
@@ -34,6 +36,10 @@ class ArgumentError(ThawlineError, ValueError):
     """An argument has a value that cannot work."""
 
     exit_code = 2
+
+
+class BudgetError(ArgumentError):
+    """No way to run fits the disk, the memory or the time that is allowed."""
 
 
 class MissingDependencyError(ThawlineError, ImportError):
@@ -94,6 +100,10 @@ class CacheDamagedError(CacheError):
 
 class EngineError(ThawlineError, RuntimeError):
     """An engine cannot run the frozen part here, or its answers are too far from Keras'."""
+
+
+class ExportError(ThawlineError, RuntimeError):
+    """A stack cannot be exported in a format, or the artefact does not answer as the stack does."""
 
 
 class RecipeError(ThawlineError, ValueError):

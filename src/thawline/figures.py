@@ -1,4 +1,4 @@
-"""Bytes and counts as people write them: three figures and a unit."""
+"""Bytes, counts and times as people write them."""
 
 import re
 from decimal import Decimal
@@ -9,6 +9,10 @@ _PREFIXES = ("", "k", "M", "G", "T", "P")
 
 # A number, then a prefix of thousands (GB) or of 1024s (GiB).
 _SIZE = re.compile(r"(\d*\.?\d+)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
+
+# Numbers with units of time.
+_TIME = re.compile(r"(\d*\.?\d+)\s*(h|min|m|s|)(?![a-z])", re.IGNORECASE)
+_SECONDS = {"h": 3600, "min": 60, "m": 60, "s": 1, "": 1}
 
 
 def format_bytes(size_bytes: float) -> str:
@@ -40,6 +44,25 @@ def parse_bytes(text: str) -> int:
         raise ArgumentError(f"A size is a number of bytes, like 500000, 500MB, 10GB or 1.5GiB; got {text!r}.")
     exponent = _PREFIXES.index(found[2].upper().replace("K", "k"))
     return int(Decimal(found[1]) * (1024 if found[3] else 1000) ** exponent)
+
+
+def parse_seconds(text: str) -> float:
+    """The seconds that a time stands for.
+
+    Args:
+        text: a number of seconds, or numbers with units: 90, 90s, 30min, 1.5h, 1h30min.
+
+    Raises:
+        ArgumentError: it is neither.
+
+    Example:
+        >>> parse_seconds("90"), parse_seconds("30min"), parse_seconds("1 h 30 min")
+        (90.0, 1800.0, 5400.0)
+    """
+    parts = _TIME.findall(text)
+    if not parts or _TIME.sub("", text).strip() or (len(parts) > 1 and any(not unit for _, unit in parts)):
+        raise ArgumentError(f"A time is a number of seconds, like 90, 90s, 30min, 1.5h or 1h30min; got {text!r}.")
+    return float(sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts))
 
 
 def format_count(count: float) -> str:

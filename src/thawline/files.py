@@ -2,9 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+# What temporary names have in them, and others do not.
+_MARK = "-writing-"
 
 
 @contextlib.contextmanager
@@ -22,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix="".join(path.suffixes), dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}{_MARK}", suffix="".join(path.suffixes), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -37,6 +41,22 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` as UTF-8 to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def linking(source: Path, path: Path) -> None:
+    """Gives a file a second name, which takes no room; where the disk knows no such thing, the file is copied."""
+    with replacing(path) as temporary:
+        try:
+            temporary.unlink()
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def remove_left_over(folder: Path) -> None:
+    """Removes temporary files of `replacing` that a killed process left. Nobody may write into the folder meanwhile."""
+    for path in folder.glob(f".*{_MARK}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

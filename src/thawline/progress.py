@@ -1,14 +1,16 @@
 """One look for everything that takes longer than a second: what, how far, images/s, time left.
 
-On a terminal a live bar; elsewhere one plain line per finished piece of work. Always on stderr, so that
-results on stdout can be piped.
+On a terminal a live bar; elsewhere one plain line per finished piece of work; or JSON, one object per line, for
+programs. Always on stderr, so that results on stdout can be piped.
 """
 
+import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +23,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+# How progress is shown: "auto" is live on a terminal, else in lines.
+Mode = Literal["auto", "live", "lines", "json", "quiet"]
+
+_mode: Mode = "auto"
+
+# How often JSON tells how far a piece of work is.
+_EMIT_EVERY_S = 1.0
 
 # A bar that would be gone within this time only flickers.
 SHOW_AFTER_S = 1.0
@@ -46,7 +56,7 @@ class _RateColumn(ProgressColumn):
 class _Lines:
     """Progress where no bar can be drawn: a line now and then, and one at the end."""
 
-    def __init__(self, console: Console, description: str, total: int, unit: str) -> None:
+    def __init__(self, console: Console, description: str, total: int | None, unit: str) -> None:
         self._console = console
         self._description = description
         self._total = total
@@ -58,28 +68,96 @@ class _Lines:
         """Counts, and says how far it is when nothing was said for a while."""
         self._done += count
         now = time.monotonic()
-        if now - self._said >= SAY_EVERY_S and self._done < self._total:
-            self._said = now
-            rate = self._done / (now - self._started)
-            left = format_seconds((self._total - self._done) / rate) if rate else "unknown"
-            self._say(f"{self._done:,} of {self._total:,} {self._unit} ({rate:,.0f} {self._unit}/s, {left} left)")
+        if now - self._said < SAY_EVERY_S or self._done == self._total:
+            return
+        self._said = now
+        rate = self._done / (now - self._started)
+        if self._total is None:
+            self._say(f"{self._done:,} {self._unit} so far ({rate:,.0f} {self._unit}/s)")
+            return
+        left = format_seconds((self._total - self._done) / rate) if rate else "unknown"
+        self._say(f"{self._done:,} of {self._total:,} {self._unit} ({rate:,.0f} {self._unit}/s, {left} left)")
 
     def close(self) -> None:
         """Says what was done; nothing for work that was over at once."""
         seconds = time.monotonic() - self._started
         rate = f"in {format_seconds(seconds)} ({self._done / max(seconds, 1e-9):,.0f} {self._unit}/s)"
-        if self._done < self._total:
+        if self._total is not None and self._done < self._total:
             self._say(f"stopped after {self._done:,} of {self._total:,} {self._unit} {rate}")
         elif seconds >= SHOW_AFTER_S:
-            self._say(f"{self._total:,} {self._unit} {rate}")
+            self._say(f"{self._done:,} {self._unit} {rate}")
 
     def _say(self, text: str) -> None:
         self._console.print(f"{self._description}: {text}", highlight=False, soft_wrap=True)
 
 
+class _Events:
+    """Progress as JSON lines: at most one a second, and one at the end."""
+
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        self._fields: dict[str, Any] = {"what": description, "total": total, "unit": unit}
+        self._done = 0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Counts, and tells when nothing was told for a while."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._told >= _EMIT_EVERY_S:
+            self._told = now
+            self.close()
+
+    def close(self) -> None:
+        """Tells how far it is."""
+        seconds = round(time.monotonic() - self._started, 3)
+        emit("progress", **self._fields, done=self._done, seconds=seconds)
+
+
+def current_mode() -> Literal["live", "lines", "json", "quiet"]:
+    """How progress is shown now, where "auto" looks at stderr."""
+    if _mode != "auto":
+        return _mode
+    return "live" if Console(stderr=True).is_terminal else "lines"
+
+
+@contextmanager
+def showing(mode: Mode) -> Iterator[None]:
+    """Shows all progress of this process in a mode while the block runs; warnings are one line each.
+
+    Example:
+        >>> with showing("quiet"):
+        ...     say("nobody hears this")
+    """
+    global _mode
+    before, format_before = _mode, warnings.formatwarning
+    _mode, warnings.formatwarning = mode, _format_warning
+    try:
+        yield
+    finally:
+        _mode, warnings.formatwarning = before, format_before
+
+
+def emit(event: str, **fields: Any) -> None:
+    """One event as a line of JSON, on stderr."""
+    sys.stderr.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stderr.flush()
+
+
 def say(text: str) -> None:
     """A line about the work, on stderr."""
-    sys.stderr.write(text + "\n")
+    mode = current_mode()
+    if mode == "json":
+        emit("message", text=text)
+    elif mode != "quiet":
+        sys.stderr.write(text + "\n")
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as one line; where in the code it came up says nothing to whoever types commands."""
+    text = " ".join(str(message).split())
+    return json.dumps({"event": "warning", "text": text}) + "\n" if _mode == "json" else f"warning: {text}\n"
 
 
 def format_seconds(seconds: float) -> str:
@@ -94,13 +172,13 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def progress(
-    description: str, total: int, *, unit: str = "images", show: bool = True, keep: bool = True
+    description: str, total: int | None, *, unit: str = "images", show: bool = True, keep: bool = True
 ) -> Iterator[Advance]:
     """Shows how far a piece of work is, while the block runs.
 
     Args:
         description: what is done, like "extracting".
-        total: how many pieces there are; with 0 nothing is shown.
+        total: how many pieces there are; with 0 nothing is shown. None where nobody knows.
         unit: the name of the pieces, plural.
         show: False shows nothing.
         keep: whether something stays to be read when the work is done.
@@ -113,12 +191,14 @@ def progress(
         ...     for _ in range(3):
         ...         advance(1)
     """
-    if not show or total == 0:
+    mode = current_mode()
+    if not show or total == 0 or mode == "quiet":
         yield lambda count, note="": None
         return
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        lines = _Lines(console, description, total, unit)
+    # "live" was asked for, or stderr is a terminal.
+    console = Console(stderr=True, force_terminal=True if mode == "live" else None)
+    if mode != "live":
+        lines = _Events(description, total, unit) if mode == "json" else _Lines(console, description, total, unit)
         try:
             yield lines.advance
         finally:

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -27,10 +28,12 @@ from thawline.data.labels import LabelMode
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.source import ImageSource
 from thawline.errors import RecipeError, ThawlineError
-from thawline.facade import Stack
+from thawline.facade.stack import Stack
 from thawline.features.options import EngineName, Precision, StorageName
+from thawline.figures import parse_bytes, parse_seconds
 from thawline.stack import backbones
 from thawline.stack.stage import Stage
+from thawline.training.budget import Budget
 from thawline.training.phase import Phase
 
 _LOSSES = {
@@ -144,11 +147,36 @@ class FeaturesRecipe(_Strict):
     storage: StorageName = "float32"
 
 
+class BudgetRecipe(_Strict):
+    """What the training may take: sizes like 10GB or a number of bytes, times like 30min or a number of seconds."""
+
+    max_disk: float | str | None = None
+    max_ram: float | str | None = None
+    max_time: float | str | None = None
+
+    @model_validator(mode="after")
+    def _is_a_budget(self) -> Self:
+        Budget(**self.limits)
+        return self
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Bytes and seconds, by the words of `Stack.fit`."""
+        return {name: _amount(name, getattr(self, name)) for name in ("max_disk", "max_ram", "max_time")}
+
+
 class RunRecipe(_Strict):
-    """Where the run folder lies, and how it is called."""
+    """Where the run folder lies, how it is called, whether its phases stay, and who else is told of it."""
 
     folder: str = "runs"
     name: str = "run"
+    keep_phases: bool = True
+    tracking: list[Literal["tensorboard", "mlflow"]] = []
+
+    @field_validator("tracking", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
 
 class Recipe(_Strict):
@@ -170,6 +198,7 @@ class Recipe(_Strict):
     compile: CompileRecipe = CompileRecipe()
     features: FeaturesRecipe = FeaturesRecipe()
     phases: list[PhaseRecipe]
+    budget: BudgetRecipe | None = None
     run: RunRecipe = RunRecipe()
 
     def to_yaml(self) -> str:
@@ -178,22 +207,26 @@ class Recipe(_Strict):
         return text
 
     def open_images(self) -> tuple[ImageSource, ImageSource]:
-        """Training images, augmented, and validation images.
+        """Training images, augmented, and validation images, with values of the same range.
 
         Raises:
             DataError: the folders do not hold what they should.
         """
-        images = self.open_folder(self.data.train)
+        images = self._open_folder(self.data.train)
         if self.data.limit is not None:
             images = images.limit(self.data.limit)
         if isinstance(self.data.validation, float):
             train, validation = images.split(self.data.validation, groups=self.data.groups, exact=self.data.exact)
         else:
-            train, validation = images, self.open_folder(self.data.validation, classes=images.class_names)
-        return train.augment(**self.augment), validation
+            train, validation = images, self._open_folder(self.data.validation, classes=images.class_names)
+        train = train.augment(**self.augment)
+        return train, validation.scaled_as(train)
 
     def open_folder(self, directory: str, classes: Sequence[str] | None = None) -> ImageFolder:
-        """A folder of images with the sizes and labels of this recipe."""
+        """A folder of images with the sizes, labels and range of values of this recipe, without augmentation."""
+        return self._open_folder(directory, classes).augment(**self.augment).unaugmented()
+
+    def _open_folder(self, directory: str, classes: Sequence[str] | None = None) -> ImageFolder:
         label_mode: LabelMode = self.data.label_mode
         return ImageFolder(
             directory,
@@ -201,22 +234,27 @@ class Recipe(_Strict):
             on_error=self.data.on_error,
             label_mode=label_mode,
             classes=classes,
-            **self.reading,
+            image_size=self.image_size,
+            batch_size=self.data.batch_size,
+            color_mode=self.data.color_mode,
+            interpolation=self.data.interpolation,
+            resize=self.data.resize,
+            background=self.data.background,
+            fast_jpeg=self.data.fast_jpeg,
         )
 
     @property
-    def reading(self) -> dict[str, Any]:
-        """How images are read: what every source that reads files takes."""
+    def decoding(self) -> Decoding:
+        """How files become pixels."""
         data = self.data
-        return {
-            "image_size": self.image_size,
-            "batch_size": data.batch_size,
-            "color_mode": data.color_mode,
-            "interpolation": data.interpolation,
-            "resize": data.resize,
-            "background": data.background,
-            "fast_jpeg": data.fast_jpeg,
-        }
+        return Decoding(
+            self.image_size,
+            data.color_mode,
+            data.interpolation,
+            resize=data.resize,
+            background=data.background,
+            fast_jpeg=data.fast_jpeg,
+        )
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -246,10 +284,15 @@ class Recipe(_Strict):
             RecipeError: a layer cannot be built.
         """
         keras.utils.set_random_seed(self.data.seed)
-        image_shape = Decoding(self.image_size, self.data.color_mode).shape
+        image_shape = self.decoding.shape
         return [
             _build_stage(stage, None if number else image_shape, class_count) for number, stage in enumerate(self.stack)
         ]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What the training may take, by the words of `Stack.fit`."""
+        return {} if self.budget is None else self.budget.limits
 
     @property
     def loss(self) -> str:
@@ -315,6 +358,13 @@ def parse_recipe(content: Mapping[str, Any], *, name: str = "recipe", folder: Pa
     return recipe.model_copy(update={"data": data, "run": run, "stack": stages})
 
 
+def _amount(name: str, value: float | str | None) -> float | None:
+    """Bytes or seconds from how people write them."""
+    if not isinstance(value, str):
+        return value
+    return parse_seconds(value) if name == "max_time" else parse_bytes(value)
+
+
 def _absolute(path: str, folder: Path) -> str:
     return str((folder / Path(path).expanduser()).resolve())
 
@@ -367,7 +417,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"{place} is missing."
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
             came = "" if problem["type"] == "value_error" else f"; got {problem['input']!r}"
             yield f"{place}: {message[0].lower()}{message[1:]}{came}."
 
@@ -380,6 +430,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "compile": CompileRecipe,
         "features": FeaturesRecipe,
         "phases": PhaseRecipe,
+        "budget": BudgetRecipe,
         "run": RunRecipe,
     }
     return list((sections[str(location[0])] if location else Recipe).model_fields)

@@ -1,7 +1,6 @@
 """Images on both sides, torn groups, classes that do not mean the same, and pictures with two labels."""
 
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from PIL import Image
 
 from thawline.check.facts import survey
-from thawline.check.splits import CODES, check_splits, find_classes_apart, find_missing_classes
+from thawline.check.splits import check_splits, find_classes_apart, find_missing_classes
 from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.frame import ImageFrame
@@ -144,8 +143,3 @@ def test_bad_files_and_a_missing_validation_side_are_passed_over(sides):
     train = ImageFolder(sides[0], image_size=(8, 8))
     assert check_splits(train, None, survey(train, show_progress=False), None) == []
     assert findings_of(*sides) == []
-
-
-def test_there_is_a_case_for_every_code():
-    tests = Path(__file__).read_text(encoding="utf-8")
-    assert [code for code in CODES if f'"{code}"' not in tests] == []

@@ -1,15 +1,12 @@
 """Joints: stacks and images in, findings out."""
 
-import re
-
 import numpy as np
 import pytest
 from PIL import Image
 
 import thawline as tl
 from thawline.backend import keras
-from thawline.check import features, fronts
-from thawline.check.joints import CODES, check_joints, check_stages, judge_joint, probe_images
+from thawline.check.joints import check_joints, check_stages, judge_joint, probe_images
 from thawline.specs import PIXELS, TensorSpec
 from thawline.stack import backbones
 from thawline.stack.series import StageSeries
@@ -239,13 +236,3 @@ def test_without_an_image_that_can_be_read_the_rest_is_still_checked(image_folde
     assert probe_images(images) is None
     assert check([base(), pooled()], images) == []
     assert check([base(value_range=None), pooled()], images) == ["joint-unscaled"]
-
-
-def test_every_code_is_told_with_its_severity_once():
-    tables = (CODES, fronts.CODES, features.CODES)
-    every = [code for table in tables for code in table]
-    assert len(every) == len(set(every))
-    for table in tables:
-        for code, meaning in table.items():
-            assert re.fullmatch(r"(joint|features)-[a-z-]+", code)
-            assert set(meaning.partition(": ")[0].split(" or ")) <= {"error", "warning", "note"}

@@ -1,5 +1,6 @@
 """Known stacks on real photos: the demo's says nothing, and planted mistakes are found in it."""
 
+import importlib.util
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 import thawline as tl
 from thawline.backend import keras
+from thawline.check.habits import check_habits
 from thawline.check.heads import check_head
 from thawline.check.joints import check_joints
+from thawline.cli.demo import demo_recipe
 from thawline.stack import backbones
 from thawline.stack.series import StageSeries
 
@@ -67,3 +70,41 @@ def test_images_of_quite_another_size_are_found_although_pooling_takes_them():
     (finding,) = check_joints(stack(small, value_range=RANGE), photos(64))
     assert (finding.code, finding.severity) == ("joint-image-size", "warning")
     assert "gets images of 64x64, and pools over 2x2" in finding.what
+
+
+def test_nothing_is_found_in_the_demos_recipe_with_its_photos(tmp_path):
+    """Twenty photos of each class; `python scripts/check_demo.py` looks at all 2,000."""
+    recipe = demo_recipe(tmp_path, 20, limit=20)
+    train, validation = recipe.open_images()
+    stack = recipe.build_stack(len(train.class_names))
+    found = stack.check(train, validation, phases=recipe.build_phases(len(train.class_names)), verbose=0)
+    assert found.findings == ()
+    assert found.images == 60
+
+
+def example_of(name):
+    """An example as a module."""
+    path = Path(__file__).resolve().parents[2] / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example
+
+
+def test_the_habits_of_the_examples_are_good_and_the_usual_ones_are_found():
+    example = example_of("thaw_in_phases")
+    stack, images = example.build_stack(96, 3), photos(96, horizontal_flip=True)
+    good = [
+        tl.Phase(example.HEAD, 10, views=4),
+        tl.Phase(example.BLOCKS, 8, learning_rate=5e-5, views=2),
+        tl.Phase(example.EVERYTHING, 3, learning_rate=3e-5),
+    ]
+    assert check_habits(stack, images, good, stack._compiled) == []
+    # All of the last block, by Adam as it comes.
+    (rate, norms) = check_habits(stack, images, [tl.Phase(["head", "base/block7*"], 5)], stack._compiled)
+    assert (rate.code, norms.code) == ("habit-learning-rate-high", "habit-batchnorm-moves")
+    assert "learning rate of 0.001 (base/block7a_" in rate.what
+    assert "train=['head', 'base/block7*[!n]']" in norms.fix
+    thawed = StageSeries([tl.Stage(backbones.build("efficientnet_lite0", image_size=(96, 96)), "base")])
+    thawed.model.trainable = True
+    assert [finding.code for finding in check_habits(thawed, images)] == ["habit-batchnorm-moves"]

@@ -1,14 +1,12 @@
 """Likely wrong labels and near duplicates, from features to findings."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from photos import as_jpeg, describe, photos, weaves
 from thawline.check.facts import survey
-from thawline.check.neighbours import CODES, check_neighbours, suspect_labels
+from thawline.check.neighbours import check_neighbours, suspect_labels
 from thawline.data.sources.arrays import ImageArrays
 
 RANDOM = np.random.default_rng(0)
@@ -120,8 +118,3 @@ def test_several_classes_per_image_are_not_judged():
     pictures = np.stack([cv2.resize(picture, (32, 32)) for picture in photos(24)])
     train = ImageArrays(pictures, [["a"], ["a", "b"], ["b"]] * 8, label_mode="multi_label")
     assert check_neighbours(train, None, describe(pictures), None, survey(train, show_progress=False), None) == []
-
-
-def test_there_is_a_case_for_every_code():
-    tests = Path(__file__).read_text(encoding="utf-8")
-    assert [code for code in CODES if f'"{code}"' not in tests] == []

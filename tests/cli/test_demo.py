@@ -4,6 +4,7 @@ import json
 
 from typer.testing import CliRunner
 
+from browser import check_page, find_browser, open_browser
 from thawline.cli import app
 
 
@@ -18,7 +19,12 @@ def test_the_demo_trains_predicts_and_writes_its_report_and_the_second_run_extra
     assert [result["name"] for result in figures["classes"]] == ["global", "local", "nominal"]
     assert figures["estimate_s"] > 0
     assert len(figures["predicted"]) == 6
-    assert (tmp_path / "demo" / "report.html").stat().st_size < 2_000_000
+    report = tmp_path / "demo" / "report.html"
+    assert report.stat().st_size < 5_000_000
+    # Where there is no browser, tests/report/test_browser.py says so.
+    if find_browser() is not None:
+        with open_browser() as browser:
+            check_page(browser, report.rename(tmp_path / "demo.html"), tmp_path / "screenshots")
 
     second = json.loads(CliRunner().invoke(app, words).stdout)
     assert (second["extracted"], second["needed"]) == (0, 24 * 2 + 6)

@@ -23,7 +23,7 @@ def test_help_loads_neither_keras_nor_tensorflow():
     assert "train on real images" in done.stdout.lower()
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["demo", "init", "check", "train", "compare", "evaluate", "predict"])
 def test_every_command_explains_itself(command):
     done = CliRunner().invoke(app, [command, "--help"])
     assert done.exit_code == 0
@@ -34,7 +34,7 @@ def test_the_version_is_told():
     assert CliRunner().invoke(app, ["--version"]).stdout == f"thawline {thawline.__version__}\n"
 
 
-@pytest.mark.parametrize("words", [["trian"], ["train"], ["demo", "--epochs", "0"], ["predict", "run"]])
+@pytest.mark.parametrize("words", [["trian"], ["train"], ["demo", "--epochs", "0"], ["predict", "run"], ["compare"]])
 def test_wrong_usage_is_exit_code_2(words):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2

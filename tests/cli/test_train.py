@@ -71,13 +71,17 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     assert "training images: 54 of 54 extracted in" in done.stderr  # 27 images, 2 views
     run = tmp_path / "runs" / "small"
     assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints",
+        "data.json",
         "environment.json",
         "history.csv",
         "labels.txt",
         "metrics.json",
         "plan.json",
+        "predictions.csv",
         "recipe.yaml",
         "report.html",
+        "split.csv",
         "stack.keras",
     ]
     assert (run / "labels.txt").read_text() == "blue\ngreen\nred\n"
@@ -88,6 +92,21 @@ def test_a_run_folder_holds_everything_and_evaluates_as_it_was_trained(project, 
     assert metrics["images"] == {"train": 27, "validation": 9}
     assert np.sum(metrics["confusion"]) == 9
     assert metrics["accuracy"] == pytest.approx(float(rows[-1]["val_accuracy"]))
+    assert 0 <= metrics["calibration_error"] <= 1
+    assert len(metrics["epoch_seconds"]) == 3 and min(metrics["epoch_seconds"]) > 0
+    answers = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
+    assert np.mean([row["label"] == row["answer"] for row in answers]) == pytest.approx(metrics["accuracy"])
+    assert all(row["answer"] == max(("blue", "green", "red"), key=lambda name: float(row[name])) for row in answers)
+    page = (run / "report.html").read_text()
+    for heading in (
+        "Learning curves",
+        "Worst mistakes",
+        "Most uncertain",
+        "What spoke for the answer",
+        "thaw line lay",
+    ):
+        assert heading in page
+    assert 'id="over-time"' in page
 
     again = json.loads(thawline("evaluate", run, "--json").stdout)
     assert again["images"] == 9
@@ -159,6 +178,12 @@ def test_predict_names_images_in_order_with_probabilities(project, tmp_path):
     table = thawline("predict", run, *files)
     assert table.exit_code == 0
     assert "red/003.png" in table.stdout
+    bad = thawline("predict", run, tmp_path / "none.png", files[0], "--format", "csv")
+    assert bad.exit_code == 1
+    assert [line.split(",")[-1] for line in bad.stdout.splitlines()] == ["error", "there is no such file.", ""]
+    assert "1 of 2 images are bad" in bad.stderr
+    (tmp_path / "empty").mkdir()
+    assert thawline("predict", run, tmp_path / "empty").exit_code == 2
 
 
 def test_a_second_training_extracts_nothing_and_gets_a_folder_of_its_own(project, tmp_path):
@@ -215,7 +240,9 @@ def test_ctrl_c_during_training_goes_on_to_the_weights_of_an_undisturbed_run(pro
     assert (whole / "history.csv").read_text() == (pieces / "history.csv").read_text()
     for one, two in zip(weights_of(whole), weights_of(pieces), strict=True):
         assert np.array_equal(one, two)
-    assert not (pieces / "checkpoints").exists()
+    assert not (pieces / "checkpoints" / "last.npz").exists()
+    # The seconds of the epochs before the interruption are kept, too.
+    assert len(json.loads((pieces / "metrics.json").read_text())["epoch_seconds"]) == 3
 
 
 def test_what_goes_bad_during_the_training_is_listed_in_the_run_folder(project, tmp_path, monkeypatch):
@@ -268,7 +295,7 @@ def test_bad_input_is_one_line_and_an_exit_code(project, tmp_path):
         (["train", project, "stack.1.layers.2.Dense.units=4"], 1, "3 classes"),
         (["train", project, "data.sed=1"], 2, "did you mean 'seed'"),
         (["evaluate", tmp_path / "images"], 2, "No run in"),
-        (["predict", tmp_path / "none", broken], 2, "No run in"),
+        (["predict", tmp_path / "none", broken], 2, "cannot answer"),
         (["init", tmp_path], 2, "exists already"),
     ]:
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)

@@ -72,3 +72,23 @@ def test_the_benchmark_of_reading_writes_its_figures(run_script, tmp_path):
     content = json.loads(figures.read_text())
     assert {"dense_rows_per_s", "streamed_rows_per_s", "streamed_share"} <= content.keys()
     assert content["streamed_share"] * content["dense_rows_per_s"] == pytest.approx(content["streamed_rows_per_s"])
+
+
+def test_the_benchmark_of_predictions_writes_its_figures(run_script, small_base, tmp_path):
+    figures = tmp_path / "figures.json"
+    run_script("benchmarks/predict.py", "--images", 40, "--looped", 3, "--size", 32, "--json", figures)
+    content = json.loads(figures.read_text())
+    assert content["predict_vs_loop"] == pytest.approx(content["images_per_s"] / content["loop_images_per_s"])
+    assert 0 < content["resident_mb_after_a_fifth"] < 10_000
+
+
+def test_the_benchmark_of_forecasts_writes_its_figures(run_script, small_base, tmp_path):
+    figures = tmp_path / "figures.json"
+    options = ["--images", 30, "--size", 32, "--settings", 1, "--epochs-run", 1, "--json", figures]
+    run_script("benchmarks/forecast.py", *options)
+    content = json.loads(figures.read_text())
+    assert {"median_error", "worst_error", "choices_right"} <= content.keys()
+    assert content["settings"] == 1
+    errors = [content[f"01_{strategy}_error"] for strategy in ("joint", "precomputed", "streamed")]
+    assert content["median_error"] == sorted(errors)[1]
+    assert content["choices_right"] in (0, 1)

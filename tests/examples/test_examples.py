@@ -56,3 +56,12 @@ def test_thawing_in_phases_gives_the_same_by_joint(run_script, capsys):
     out = capsys.readouterr().out
     assert out.count("Thaw line above") == 3
     assert "largest difference between their losses 0, between their weights 0" in out
+
+
+def test_two_runs_are_trained_and_compared(run_script, capsys, tmp_path):
+    words = ["--limit", 5, "--side", 32, "--epochs", 1, "--folder", tmp_path]
+    run_script("examples/compare_runs.py", *words)
+    out = capsys.readouterr().out
+    assert re.search(r"^stack.1.layers.0 +GlobalAveragePooling2D +GlobalMaxPooling2D$", out, re.MULTILINE)
+    assert re.search(r"^All were measured on the same \d+ images.$", out, re.MULTILINE)
+    assert (tmp_path / "comparison.html").exists()

@@ -95,17 +95,19 @@ def test_a_map_into_a_head_for_its_channels_suggests_pooling():
         tl.Stack([tl.Stage(base(1280), "base"), tl.Stage(head((1280,)), "head")])
     assert str(failure.value) == (
         "Stage 'head' expects float32 (None, 1280), but 'base' gives float32 (None, 6, 6, 1280): 4 axes, not 2. "
-        "Put GlobalAveragePooling2D(), which has no weights, at the end of 'base'."
+        "Between them fits GlobalAveragePooling2D (1,280 wide, no weights; 2.6 k in the next Dense(2)), or Flatten "
+        "(46,080 wide, no weights; 92.2 k in the next Dense(2), which has to be built for it). Build 'head' for (6, 6, "
+        "1280), or 'base' for (1280,)."
     )
 
 
 def test_a_map_into_a_head_for_all_its_values_suggests_flatten():
-    with pytest.raises(JointError, match=re.escape("Put Flatten(), which has no weights, at the end of 'base'.")):
+    with pytest.raises(JointError, match=re.escape("Between them fits Flatten (144 wide, no weights; 290 in the")):
         tl.Stack([tl.Stage(base(4), "base"), tl.Stage(head((6 * 6 * 4,)), "head")])
 
 
 def test_a_map_into_a_head_for_something_else_names_both_ways_out():
-    with pytest.raises(JointError, match=re.escape("Use a 'base' that gives (5,) per image, or build 'head' for (6,")):
+    with pytest.raises(JointError, match=r"Between .* GlobalAveragePooling2D \+ Dense\(5\) \(5 wide, 25 weights\)"):
         tl.Stack([tl.Stage(base(4), "base"), tl.Stage(head((5,)), "head")])
 
 
@@ -114,7 +116,8 @@ def test_another_width_is_named_with_both_numbers():
         tl.Stack([tl.Stage(base(4), "base"), tl.Stage(base_like((6, 6, 8)), "head")])
     assert str(failure.value) == (
         "Stage 'head' expects float32 (None, 6, 6, 8), but 'base' gives float32 (None, 6, 6, 4): axis 3 is 4, not 8. "
-        "Use a 'base' that gives (6, 6, 8) per image, or build 'head' for (6, 6, 4)."
+        "Between them fits Conv2D(8, 1) (from 4 to 8 channels, 40 weights that learn). Build 'head' for (6, 6, 4), or "
+        "'base' for (6, 6, 8)."
     )
 
 
@@ -130,7 +133,9 @@ def test_a_dtype_that_does_not_fit_is_named():
 
 def test_a_value_range_that_does_not_fit_is_named():
     first = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
-    with pytest.raises(JointError, match=re.escape("in [0, 1]: values are in [0, 1], not in [0, 255]. Put a layer")):
+    with pytest.raises(
+        JointError, match=re.escape("in [0, 1]: values are in [0, 1], not in [0, 255]. Between them fits Rescaling")
+    ):
         tl.Stack([tl.Stage(first, "base"), tl.Stage(head((2,)), "post", value_range=(0, 255))])
 
 

@@ -19,6 +19,7 @@ def variables(seed=0):
     return {
         "stack/0": keras.Variable(random.random((3, 2), "float32"), name="kernel"),
         "optimizer/0": keras.Variable(random.integers(0, 9, ()), dtype="int32", name="iteration"),
+        "stack/1": keras.Variable(random.random(4), dtype="bfloat16", name="half"),
     }
 
 
@@ -108,7 +109,13 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arrays", "says"),
-    [({}, "is missing"), ({"stack/0": np.zeros((2, 2)), "optimizer/0": np.zeros(())}, "has shape (2, 2), not (3, 2)")],
+    [
+        ({}, "is missing"),
+        (
+            {"stack/0": np.zeros((2, 2)), "stack/1": np.zeros(4), "optimizer/0": np.zeros(())},
+            "has shape (2, 2), not (3, 2)",
+        ),
+    ],
 )
 def test_a_variable_that_does_not_fit_is_named(arrays, says):
     with pytest.raises(RunError, match=re.escape(f"Variable kernel {says} in the checkpoint. Delete the checkpoint")):

@@ -1,12 +1,17 @@
 """choose_plan: pure decisions over a cut."""
 
+import json
+import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from thawline.errors import ArgumentError, CacheFullError, NothingToLearnError
-from thawline.training.planner import choose_plan
+from thawline.errors import ArgumentError, BudgetError, CacheFullError, NothingToLearnError
+from thawline.training.budget import Budget
+from thawline.training.forecast import Forecaster, Place, Workload
+from thawline.training.planner import PhasePlan, choose_plan
+from thawline.training.profile import FREE, Cost, Profile
 
 
 class Prefix:
@@ -109,7 +114,11 @@ def test_a_plan_is_plain_values():
         "multiply_adds_recomputed": 0,
         "disk_bytes": 0,
         "pooled_disk_bytes": None,
+        "forecast": None,
+        "options": [],
+        "ruled_out": {},
     }
+    assert PhasePlan.from_dict(json.loads(json.dumps(plan().as_dict()))) == plan()
 
 
 def test_a_plan_says_beforehand_what_much_disk_it_takes_and_what_pooling_would_save():
@@ -226,3 +235,90 @@ def test_an_earlier_cut_that_is_clearly_cheaper_is_taken_without_need(row_bytes,
     cut = cut_with_candidates(("base/early", row_bytes, multiply_adds))
     assert plan(cut).place == place
     assert plan(cut, disk=StubDisk(10**12)).place == place
+
+
+# -- with forecasts ------------------------------------------------------------------------------------------------
+
+# On one core: nothing to decode, 10 ms per image by the engine and 40 ms by Keras, 1 ms to read a row of 1,000 bytes.
+SPEEDS = Profile(
+    cores=1,
+    decode=FREE,
+    augment=FREE,
+    standardize=FREE,
+    engine="openvino float32",
+    engines={"openvino float32": Cost(0.01, 0.01), "keras float32": Cost(0.04, 0.04)},
+    build_s=0.0,
+    prepare_s=0.0,
+    trace_s=0.0,
+    validation_trace_s=0.0,
+    frozen_trace_s=0.0,
+    step=FREE,
+    validation_step=FREE,
+    steps_together=1,
+    is_step_estimated=False,
+    write=FREE,
+    read=Cost(0.001, 0.001),
+    row_bytes=1000,
+)
+
+
+def forecaster(cut=FROZEN, epochs=10, profile=SPEEDS, **changes):
+    places = tuple(
+        Place(number, place.name, place.row_bytes, share_below=1 - number / 10)
+        for number, place in enumerate(cut.places)
+    )
+    return Forecaster(profile, Workload(100, 0, 10, epochs=epochs, image_bytes=10, places=places, **changes))
+
+
+def test_with_forecasts_the_fastest_is_chosen_and_the_others_told():
+    """Four extractions of 1 s and four epochs that read 5.12 kB, against ten of 1 s and ten of 4 s."""
+    chosen = plan(forecaster=forecaster())
+    assert (chosen.strategy, chosen.views, chosen.place) == ("precomputed", 4, 0)
+    assert chosen.forecast.total_s == pytest.approx(4 + 4 * 0.512)
+    assert [option.total_s for option in chosen.options] == pytest.approx([6.048, 10, 40], rel=1e-4)
+    assert str(chosen) == (
+        "precomputed, 4 views, 10 epochs: 6.0 s, 3.4 MB of disk; streamed 10.0 s; joint 40.0 s. Breaks even after 7 "
+        "epochs. 8 views would take 6.0 s more, 2 views would take 3.0 s less"
+    )
+    assert PhasePlan.from_dict(json.loads(json.dumps(chosen.as_dict()))) == chosen
+
+
+def test_features_that_are_read_more_slowly_than_made_are_streamed():
+    slow = replace(SPEEDS, read=Cost(0.01, 0.01))
+    chosen = plan(forecaster=forecaster(profile=slow, max_ram=0))
+    assert (chosen.strategy, chosen.views, chosen.disk_bytes) == ("streamed", 10, 0)
+    assert chosen.reason.startswith("10.0 s; precomputed ")
+
+
+def test_a_strategy_that_is_asked_for_is_taken_though_others_are_faster():
+    chosen = plan(strategy="joint", forecaster=forecaster())
+    assert (chosen.strategy, chosen.forecast.strategy) == ("joint", "joint")
+    assert chosen.reason == "as asked; 40.0 s; precomputed 6.0 s; streamed 10.0 s"
+
+
+def test_what_finds_no_room_is_ruled_out_and_the_rest_compared():
+    chosen = plan(forecaster=forecaster(), disk=StubDisk(1_000_000))
+    assert chosen.strategy == "streamed"
+    assert chosen.ruled_out == {"precomputed": "features would take 2 MB of disk, but 1 MB may be used"}
+
+
+@pytest.mark.parametrize(
+    ("max_ram", "place"),
+    [
+        # 3.6 + 10 x (0.15 + 0.4) instead of 4 + 10 x 0.9.
+        (0, 1),
+        # Read once for each view: 4 + 4 x 0.9 at the line, 3.6 + 4 x 0.55 + 6 x 0.4 at the candidate.
+        (math.inf, 0),
+    ],
+)
+def test_an_earlier_cut_is_taken_where_forecasts_say_so(max_ram, place):
+    """Reading a row of 451.6 kB takes 9 ms; reading 75.3 kB and a tenth of Keras' 40 ms in every epoch take less."""
+    fast = replace(SPEEDS, read=Cost(0.00002, 0.00002))
+    chosen = plan(MOBILENET, strategy="precomputed", forecaster=forecaster(MOBILENET, profile=fast, max_ram=max_ram))
+    assert (chosen.place, chosen.forecast.place) == (place, place)
+    assert chosen.row_bytes == MOBILENET.places[place].row_bytes
+
+
+def test_a_budget_that_nothing_fits_is_an_error():
+    with pytest.raises(BudgetError, match=r"Streamed with 10 views comes nearest: 10\.0 s"):
+        plan(strategy="streamed", forecaster=forecaster(), budget=Budget(max_time=5))

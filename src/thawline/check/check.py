@@ -1,4 +1,4 @@
-"""Everything that can be checked before a training: images, splits, labels, joints and heads."""
+"""Everything that can be checked before a training: images, splits, labels, joints, heads and habits."""
 
 import time
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from thawline.check.classes import check_classes
 from thawline.check.facts import Survey, survey
 from thawline.check.finding import SEVERITIES, Finding, worst_first
+from thawline.check.habits import check_habits
 from thawline.check.heads import check_head
 from thawline.check.images import check_images
 from thawline.check.joints import check_joints
@@ -29,7 +30,9 @@ from thawline.training.compiled import Compiled
 from thawline.training.part import make_part
 from thawline.training.phase import Phase
 
-CODES = {"check-untrusted": "note: neighbours were not looked at, because features of a stack with errors say nothing."}
+CODES: dict[str, str] = {
+    "check-untrusted": "note: neighbours were not looked at, because features of a stack with errors say nothing",
+}
 
 _UNTRUSTED = Finding(
     "check-untrusted",
@@ -104,6 +107,7 @@ def check(
         series = None
     if series is not None:
         findings += _check_heads(series, train, compiled, phases)
+        findings += check_habits(series, train, phases, compiled)
     if any(finding.severity == "error" for finding in joints):
         findings.append(_UNTRUSTED)
     elif series is not None and not series.is_frozen and series.cut().has_frozen_weights:

@@ -13,11 +13,12 @@ from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.scan import find_images, is_hidden
 from thawline.data.sources.source import ImageSource
 
-CODES = {
-    "class-empty": "error: a class of the model without images; a warning for a class folder that is left out.",
-    "class-names-alike": "warning: classes whose names differ only in case, separators or plural; a note for long "
-    "names that differ in one letter.",
-    "class-balance": "note: the largest class has more than 3 times as many images as the smallest; a warning from 10.",
+CODES: dict[str, str] = {
+    "class-empty": "error or warning: a class without images; a warning for a class folder that is left out",
+    "class-names-alike": "warning or note: classes whose names differ only in case, separators or plural; a note for "
+    "long names that differ in one letter",
+    "class-balance": "warning or note: the largest class has more than 3 times as many images as the smallest; a "
+    "warning from 10",
 }
 
 _BALANCE_NOTE, _BALANCE_WARNING = 3.0, 10.0

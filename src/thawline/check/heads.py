@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from thawline.check.adapters import list_adapters, suggest_adapters
 from thawline.check.finding import Finding, Severity
 from thawline.check.head_facts import Head, Metric, read_head, read_loss, read_metrics
 from thawline.data.sources.source import ImageSource
 from thawline.specs import TensorSpec
+from thawline.stack.adapters import list_adapters, suggest_adapters
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import ACTIVATION_RANGES
 

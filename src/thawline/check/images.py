@@ -12,19 +12,19 @@ from thawline.check.naming import counted, fits, named, short
 from thawline.data.formats import EXTENSIONS
 from thawline.data.sources.source import ImageSource
 
-CODES = {
-    "image-unreadable": "error: files that cannot be decoded; a warning where on_error='skip' leaves them out.",
-    "image-truncated": "warning: images that can be decoded, but a part of which is missing.",
-    "image-wrong-extension": "note: files whose content is of another format than their ending says.",
-    "image-blank": "warning: images of a single colour.",
-    "image-16-bit": "note: images of 16 bits, which become 8; a warning where that leaves them nearly black.",
-    "image-cmyk": "note: images made of inks, whose colours are converted without their profile.",
-    "image-transparent": "note: images with transparent pixels, which are laid over the background.",
-    "image-turned": "note: images that a note of the camera turns or mirrors; other tools may not follow it.",
-    "image-tiny": "note: images that are enlarged more than twice; a warning from a tenth of all images on.",
-    "image-huge": "note: images at least eight times as large as needed, which cost time to decode.",
-    "image-aspect": "note: a quarter of the images or more change their shape, or lose a part, by resize; a warning "
-    "where it is much.",
+CODES: dict[str, str] = {
+    "image-unreadable": "error or warning: files that cannot be decoded; a warning where on_error='skip' left them out",
+    "image-truncated": "warning: images that can be decoded, but a part of which is missing",
+    "image-wrong-extension": "note: files whose content is of another format than their ending says",
+    "image-blank": "warning: images of a single colour",
+    "image-16-bit": "warning or note: images of 16 bits, which become 8; a warning where that leaves them nearly black",
+    "image-cmyk": "note: images made of inks, whose colours are converted without their profile",
+    "image-transparent": "note: images with transparent pixels, which are laid over the background",
+    "image-turned": "note: images that a note of the camera turns or mirrors; other tools may not follow it",
+    "image-tiny": "warning or note: images that are enlarged more than twice; a warning from a tenth of all images on",
+    "image-huge": "note: images at least eight times as large as needed, which cost time to decode",
+    "image-aspect": "warning or note: a quarter of the images or more change their shape, or lose a part, by resize; a "
+    "warning where it is much",
 }
 
 # Values of a single colour; an encoder's noise is no picture.

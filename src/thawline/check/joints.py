@@ -3,7 +3,8 @@
 `check_joints` is the one to call. It takes a stack, or the stages of one that cannot be joined, and says all that does
 not fit, not only the first thing:
 
-- shape, dtype and declared value range between neighbours, with layers that would make them fit (`adapters`);
+- shape, dtype and declared value range between neighbours, with layers that would make them fit
+  (`thawline.stack.adapters`);
 - what pixels have become where they enter the first layer that learns, and their size (`fronts`);
 - what each stage gives for a few real images (`features`).
 """
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.check.adapters import list_adapters, suggest_adapters
 from thawline.check.features import judge_features, judge_range, spread
 from thawline.check.finding import Finding, Severity
 from thawline.check.front_facts import read_front
@@ -25,6 +25,7 @@ from thawline.data.sources.left_out import BAD_IMAGE
 from thawline.data.sources.source import ImageSource
 from thawline.errors import JointError, ThawlineError
 from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, range_mismatch, shape_mismatch
+from thawline.stack.adapters import first_units, list_adapters, suggest_adapters
 from thawline.stack.graph import Graph, build_model, flatten
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import Stage
@@ -126,7 +127,7 @@ def check_stages(stages: Sequence[Stage], images: TensorSpec) -> list[Finding]:
     for index, stage in enumerate(stages):
         wanted = stage.input_spec or TensorSpec(given.shape, given.dtype, stage.value_range)
         if index:
-            found += judge_joint(giver, given, stage.name, wanted, units=_first_units(stage.model))
+            found += judge_joint(giver, given, stage.name, wanted, units=first_units(stage.model))
         is_taken = shape_mismatch(given, wanted) is None
         tensor = keras.Input(given.shape[1:] if is_taken else wanted.shape[1:], dtype=wanted.dtype)
         try:
@@ -305,18 +306,6 @@ def _first_bad(graph: Graph, stage: Stage, images: np.ndarray, code: str) -> str
         alive = [at for at in range(len(nodes)) if not bad(arrays[at])]
         first = (alive[-1] + 1) if alive else inside[0]
     return nodes[first].path if first is not None and first < len(nodes) else ""
-
-
-def _first_units(model: Any) -> int | None:
-    """The width of the Dense layer that a model begins with, or None."""
-    for layer in getattr(model, "layers", [model]):
-        if hasattr(layer, "layers"):
-            return _first_units(layer)
-        if isinstance(layer, keras.layers.Dense):
-            return int(layer.units)
-        if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout | keras.layers.Activation):
-            return None
-    return None
 
 
 def _dark(probe: np.ndarray) -> Finding:

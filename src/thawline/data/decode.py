@@ -165,11 +165,15 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
             f"{name}: cannot be decoded: {reason}. Replace the file or take it out of the folder."
         ) from error
     return resize_pixels(
-        pixels, decoding.image_size, resize=decoding.resize, interpolation=decoding.interpolation, fill=_fill(decoding)
+        pixels,
+        decoding.image_size,
+        resize=decoding.resize,
+        interpolation=decoding.interpolation,
+        fill=fill_colour(decoding),
     )
 
 
-def _fill(decoding: Decoding) -> tuple[int, ...]:
+def fill_colour(decoding: Decoding) -> tuple[int, ...]:
     """The background in the channels of the colour mode; transparent where there is alpha."""
     if decoding.color_mode == "rgba":
         return (*decoding.background, 0)

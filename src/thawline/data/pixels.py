@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from blake3 import blake3
 
+from thawline.data.decode import Decoding
 from thawline.data.memory import free_memory_bytes
 from thawline.data.sources.pictures import Failed, Pictures
 from thawline.errors import ArgumentError, CacheFullError
@@ -223,6 +224,16 @@ class CachedPictures:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every picture."""
         return self._pictures.shape
+
+    @property
+    def decoding(self) -> Decoding:
+        """How a file has to be read to give such pictures."""
+        return self._pictures.decoding
+
+    @property
+    def originals(self) -> Pictures:
+        """The pictures behind the cache."""
+        return self._pictures
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content; a cache changes nothing."""

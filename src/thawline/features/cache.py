@@ -194,6 +194,10 @@ class FeatureCache:
             raise CacheDamagedError(f"The features in {folder} cannot be kept: a new file is damaged. Check the disk.")
         return features
 
+    def holds(self, description: dict[str, Any]) -> bool:
+        """Whether there is a set of features with this description; looking makes none."""
+        return (self._sets / digest_description(description).hex() / CARD_NAME).exists()
+
     def sets(self) -> list[SetReport]:
         """What is kept, the set that was used last first."""
         reports = []

@@ -1,6 +1,7 @@
 """How features are computed and kept: what users may say about it, in one place."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from thawline.errors import ArgumentError
@@ -10,7 +11,7 @@ from thawline.stack.cut import Cut
 from thawline.store import default_cache_path
 
 # Choices of engines lie here, beside the features.
-_CHOICES_NAME = "engines"
+CHOICES_NAME = "engines"
 
 EngineName = Literal["auto", "keras", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -45,12 +46,16 @@ class FeatureOptions:
 
     def prefix(self, cut: Cut) -> Prefix:
         """What lies below a cut, with the engine that is wanted."""
-        folder = default_cache_path() if self.cache is None else self.cache.path
-        return Prefix(cut, self.engine, self.precision, folder / _CHOICES_NAME)
+        return Prefix(cut, self.engine, self.precision, self.cache_path / CHOICES_NAME)
 
     def kept_bytes(self, row_bytes: int) -> int:
         """Bytes that a row of features takes in the storage that is wanted; at most, where that is to be found out."""
         return row_bytes // 2 if self.storage in ("float16", "bfloat16") else row_bytes
+
+    @property
+    def cache_path(self) -> Path:
+        """The folder of the cache, which may not be there yet."""
+        return default_cache_path() if self.cache is None else self.cache.path
 
     @property
     def opened_cache(self) -> FeatureCache:

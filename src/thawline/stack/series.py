@@ -17,6 +17,7 @@ from thawline.errors import ArgumentError, JointError, ThawlineError
 from thawline.figures import format_bytes
 from thawline.files import replacing
 from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, format_range, range_mismatch, shape_mismatch
+from thawline.stack.adapters import first_units, list_adapters, suggest_adapters
 from thawline.stack.cut import Cut, find_cut
 from thawline.stack.learning import Learning, name_learning
 from thawline.stack.stage import Stage
@@ -37,6 +38,7 @@ class StageSeries:
         stages: the stages in order.
         model: the joined `keras.Model`, which shares the stages' weights. It takes pixels from 0 to 255.
         class_names: what the outputs stand for, once the stack was trained on named classes.
+        reading: how images were read for the training, as plain values; None before it.
 
     Raises:
         ArgumentError: no stages, a name twice, or a first stage whose input size is not known.
@@ -46,6 +48,7 @@ class StageSeries:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(stages)
         self.class_names: tuple[str, ...] = ()
+        self.reading: dict[str, Any] | None = None
         _check_names(self.stages)
         self.model = _join(self.stages)
         self._cuts: dict[tuple[bool, ...], Cut] = {}
@@ -185,6 +188,7 @@ class StageSeries:
         entry = {
             "version": _ENTRY_VERSION,
             "class_names": list(self.class_names),
+            "reading": self.reading,
             "stages": [
                 {"name": stage.name, "layer": stage.model.name, "value_range": stage.value_range}
                 for stage in self.stages
@@ -196,8 +200,8 @@ class StageSeries:
                 archive.writestr(_ENTRY, json.dumps(entry))
 
 
-def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], tuple[str, ...], Any]:
-    """Stages, class names and joined Keras model of a saved stack. Nothing in the file is executed.
+def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], dict[str, Any], Any]:
+    """Stages, notes (class_names, reading) and joined Keras model of a saved stack. Nothing in the file is executed.
 
     Raises:
         ArgumentError: there is no such file, or thawline did not save it.
@@ -221,7 +225,9 @@ def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], tuple[str, .
     stages = [
         Stage(model.get_layer(item["layer"]), item["name"], value_range=item["value_range"]) for item in entry["stages"]
     ]
-    return stages, tuple(entry["class_names"]), model
+    # Files of thawline 0.1.0 may know nothing of the reading.
+    notes = {"class_names": tuple(entry["class_names"]), "reading": entry.get("reading")}
+    return stages, notes, model
 
 
 def _check_names(stages: tuple[Stage, ...]) -> None:
@@ -292,15 +298,12 @@ def _check_joint(giver: str, given: TensorSpec, stage: Stage) -> None:
 
 
 def _advice(giver: str, given: TensorSpec, stage: Stage, wanted: TensorSpec, is_shape: bool) -> str:
-    if not is_shape:
-        return f"Put a layer between them that gives {wanted}, or build {stage.name!r} for {given}."
-    if len(given.shape) == 4 and len(wanted.shape) == 2:
-        channels = given.shape[-1]
-        flat = None if None in given.shape[1:] else math.prod(size or 0 for size in given.shape[1:])
-        for width, layer in ((channels, "GlobalAveragePooling2D()"), (flat, "Flatten()")):
-            if width == wanted.shape[-1]:
-                return f"Put {layer}, which has no weights, at the end of {giver!r}."
-    return f"Use a {giver!r} that gives {wanted.shape[1:]} per image, or build {stage.name!r} for {given.shape[1:]}."
+    """Layers that would make two neighbours fit, with what each costs, and what else may be done."""
+    adapters = list_adapters(suggest_adapters(given, wanted, units=first_units(stage.model)))
+    if is_shape:
+        build = f"Build {stage.name!r} for {given.shape[1:]}, or {giver!r} for {wanted.shape[1:]}."
+        return f"{adapters} {build}".strip()
+    return adapters or f"Put a layer between them that gives {wanted}, or build {stage.name!r} for {given}."
 
 
 def _summary_lines(series: StageSeries) -> Iterable[str]:

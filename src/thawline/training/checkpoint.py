@@ -5,13 +5,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from thawline.backend import keras
 from thawline.errors import RunError
 from thawline.files import replacing
 
-_FILE = "last.npz"
+STATE_FILE = "last.npz"
 
 
 class Checkpoint:
@@ -20,10 +21,14 @@ class Checkpoint:
     Args:
         folder: where the file `last.npz` lies; arrays and JSON, no pickle.
         identity: what makes this training this one; a state of another is refused.
+
+    Attributes:
+        folder: the folder.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self._path = folder / _FILE
+        self.folder = folder
+        self._path = folder / STATE_FILE
         # Through JSON once, so that what is compared is what a file gives back.
         self._identity = json.loads(json.dumps(identity))
 
@@ -32,10 +37,13 @@ class Checkpoint:
 
         Args:
             progress: plain values: where the training is, and its history.
-            variables: Keras variables by a name that is the same in the next process.
+            variables: Keras variables and arrays by a name that is the same in the next process.
         """
-        note = json.dumps({"identity": self._identity, "progress": progress})
-        arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in variables.items()}
+        arrays = {name: np.asarray(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+        # NumPy's files know no bfloat16 and its like: their bits are kept.
+        dtypes = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
+        arrays |= {name: arrays[name].view(f"u{arrays[name].itemsize}") for name in dtypes}
+        note = json.dumps({"identity": self._identity, "progress": progress, "dtypes": dtypes})
         with replacing(self._path) as temporary:
             np.savez(temporary, allow_pickle=False, note=np.array(note), **arrays)
 
@@ -52,6 +60,7 @@ class Checkpoint:
                 arrays = {name: archive[name] for name in archive.files}
             note = json.loads(str(arrays.pop("note")))
             stored, progress = note["identity"], note["progress"]
+            arrays |= {name: arrays[name].view(getattr(ml_dtypes, dtype)) for name, dtype in note["dtypes"].items()}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(
                 f"The checkpoint {str(self._path)!r} is damaged: {error}. Delete it to start anew."

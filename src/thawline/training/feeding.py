@@ -18,6 +18,7 @@ from thawline.stack.cut import Cut
 from thawline.training.joint import Joint, JointModel
 from thawline.training.kept import RamBudget, RamFeatures
 from thawline.training.precomputed import Precomputed
+from thawline.training.step_clock import StepClock
 from thawline.training.strategy import Feed, Strategy
 from thawline.training.streamed import Streamed
 
@@ -93,6 +94,9 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         shuffle: whether each epoch has an order of its own.
         class_weight: weights of the loss by class number, multiplied with the images' own weights.
         kept: features that stay in memory from epoch to epoch, until the context is left.
+
+    Attributes:
+        clock: is told when batches are there.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.epoch = epoch
+        self.clock = StepClock()
         self._strategy = strategy
         self._source = source
         self._views = views
@@ -165,10 +170,12 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
     def _batch(self, index: int) -> tuple[Any, ...] | None:
         """The batch at this place of the epoch; None after the last one."""
+        self.clock.make_batch(index)
         try:
             if index == 0 and not self._is_still_at_the_beginning():
                 self._open()
             if index < len(self._looked_at):
+                self.clock.batch_is_there(index)
                 return self._looked_at[index]
             feed = next(self._batches, None)
             if feed is None:
@@ -180,6 +187,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         if index < _LOOKED_AT:
             self._looked_at.append(batch)
         self._position = index + 1
+        self.clock.batch_is_there(index)
         return batch
 
     def _is_still_at_the_beginning(self) -> bool:

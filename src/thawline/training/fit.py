@@ -1,14 +1,15 @@
 """Walk the phases; each is one Keras `fit` on the part above the thaw line."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from blake3 import blake3
 
 from thawline.backend import keras
+from thawline.data.reading import describe_reading
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DivergedError, RunError
 from thawline.features.fingerprint import digest_weights
@@ -16,18 +17,27 @@ from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
+from thawline.training.budget import Budget
+from thawline.training.callback_state import CallbackStates
 from thawline.training.checkpoint import Checkpoint, restore
 from thawline.training.compiled import Compiled
-from thawline.training.disk import Disk
-from thawline.training.display import EpochDisplay
-from thawline.training.feeding import make_feeds, make_strategy
+from thawline.training.display import EpochDisplay, PhaseFacts
+from thawline.training.epoch_times import EpochTimes
+from thawline.training.feeding import EpochFeed, make_feeds, make_strategy
+from thawline.training.identity import identify
+from thawline.training.measured import PhaseTimes
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
+from thawline.training.phase_files import BestWeights, save_phase
 from thawline.training.phase_fit import PhaseFit
-from thawline.training.planner import Plan, choose_plan
+from thawline.training.plan import Plan
+from thawline.training.planner import PhasePlan
+from thawline.training.planning import Measuring, Planning
+from thawline.training.random_state import put_random_state, random_state
 from thawline.training.rates import scale_learning_rates
-from thawline.training.steps import choose_steps
+from thawline.training.record import FitRecord, PhaseMark
 from thawline.training.strategy import Strategy
+from thawline.training.tracking.tracker import Curves, Tracker, Trackers
 from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
 
 
@@ -42,57 +52,14 @@ class FitOptions:
     verbose: int | str = "auto"
     checkpoint: Path | None = None
     announce: Callable[[str], Any] | None = None
-    max_disk: float | None = None
+    budget: Budget = field(default_factory=Budget)
+    plan: Plan | None = None
+    tracking: Sequence[Tracker] = ()
 
     @property
     def shows_progress(self) -> bool:
         """Whether progress is shown at all."""
         return self.verbose != 0
-
-
-@dataclass
-class FitRecord:
-    """What a `fit` did, beside the curves.
-
-    Attributes:
-        plans: the plan of each phase.
-        extractions: what each extraction did: total, extracted, seconds.
-        train_s: seconds in Keras' `fit`, validation included.
-        resumed_epochs: epochs that an earlier, interrupted run had finished.
-    """
-
-    plans: list[Plan] = field(default_factory=list)
-    extractions: list[dict[str, Any]] = field(default_factory=list)
-    train_s: float = 0.0
-    resumed_epochs: int = 0
-
-
-@dataclass(frozen=True)
-class PhaseMark:
-    """Where a phase lies in the history.
-
-    Attributes:
-        name: "phase 1" and so on.
-        first_epoch: its first epoch, counted from 0 over all phases as in `history.epoch`.
-        last_epoch: the last one that ran.
-        strategy: "joint", "precomputed" or "streamed".
-        views: distinct views of each image.
-        learned: what learned: patterns as the phase gave them, or names of stages.
-        best_epoch: the epoch that early stopping set the weights back to; None without it.
-    """
-
-    name: str
-    first_epoch: int
-    last_epoch: int
-    strategy: str
-    views: int
-    learned: tuple[str, ...]
-    best_epoch: int | None = None
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs ran."""
-        return self.last_epoch - self.first_epoch + 1
 
 
 def fit(
@@ -109,27 +76,63 @@ def fit(
     Returns:
         A `keras.callbacks.History` over all phases; its `record` is a FitRecord, its `phases` are PhaseMarks.
     """
-    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
-    for source in (train, validation_data):
-        if source is not None:
-            series.check_input(source.spec)
-            for part in parts:
-                loss = compiled.phase_options(part)["loss"]
-                check_answers(part, loss, source.target_spec, len(source.class_names))
-    _check_same_classes(train, validation_data)
-    if validation_data is not None:
-        validation_data = validation_data.unaugmented()
+    parts, validation_data = _checked(series, compiled, train, phases, validation_data)
     history = keras.callbacks.History()
     history.on_train_begin()
     history.record, history.phases = FitRecord(), []
     run = _Run(series, compiled, train, validation_data, parts, options, history)
     run.resume()
+    run.begin()
     for part in parts:
         run.run_phase(part)
     # Keras saves an optimizer that was never built, but cannot load it.
     compiled.build_optimizer(series.model.trainable_variables)
-    series.class_names = train.class_names
+    series.class_names, series.reading = train.class_names, describe_reading(train)
     return history
+
+
+def plan_fit(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    *,
+    validation_data: ImageSource | None,
+    options: FitOptions,
+    measuring: Measuring,
+) -> Plan:
+    """What `fit` would do with the same arguments, and what it would cost; see `thawline.Stack.plan`."""
+    parts, validation_data = _checked(series, compiled, train, phases, validation_data)
+    planning = Planning(
+        series,
+        compiled,
+        train,
+        validation_data,
+        options.features,
+        options.budget,
+        measuring=measuring,
+        announce=options.announce,
+    )
+    return planning.plan_all(parts)
+
+
+def _checked(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    phases: Sequence[Phase],
+    validation: ImageSource | None,
+) -> tuple[list[Part], ImageSource | None]:
+    """The parts that the phases train, and the validation images without augmentation; all of it fits together."""
+    parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
+    for source in (train, validation):
+        if source is not None:
+            series.check_input(source.spec)
+            for part in parts:
+                loss = compiled.phase_options(part)["loss"]
+                check_answers(part, loss, source.target_spec, len(source.class_names))
+    _check_same_classes(train, validation)
+    return parts, None if validation is None else validation.unaugmented()
 
 
 class _Run:
@@ -157,13 +160,31 @@ class _Run:
         self._frozen_digest = ""
         # Variables that may have changed since the beginning, in any phase.
         self._learned: set[int] = set()
-        self._phase = 0
         self._done = 0
         self._is_stopped = False
+        callbacks = [*options.callbacks, *(callback for part in parts for callback in part.phase.callbacks)]
+        self._callbacks = CallbackStates(callbacks)
+        self._trackers = Trackers(options.tracking)
+        # Of each epoch, which phase it belongs to.
+        self._phase_of_epoch: list[int] = []
+        self._planning = Planning(
+            series,
+            compiled,
+            train,
+            validation,
+            options.features,
+            options.budget,
+            tuple(options.callbacks),
+            announce=self._say,
+        )
+        self._plan = options.plan
+        if self._plan is not None:
+            self._plan.check(self._planning.identity(parts))
         self._checkpoint: Checkpoint | None = None
         if options.checkpoint is not None:
             self._checkpoint = Checkpoint(
-                options.checkpoint, _identity(series, compiled, train, validation, parts, options)
+                options.checkpoint,
+                identify(series, compiled, train, validation, parts, options.shuffle, options.class_weight),
             )
 
     def resume(self) -> None:
@@ -178,9 +199,16 @@ class _Run:
         self._history.phases = [
             PhaseMark(**{**mark, "learned": tuple(mark["learned"])}) for mark in self._resumed["phases"]
         ]
+        self._phase_of_epoch = self._resumed["phase_of_epoch"]
         self._history.record.resumed_epochs = len(self._history.epoch)
+        self._history.record.plans = [PhasePlan.from_dict(plan) for plan in self._resumed["plans"]]
+        self._history.record.times = [PhaseTimes(**times) for times in self._resumed["times"]]
         if self._done:
             self._say(f"continuing after epoch {self._done}")
+
+    def begin(self) -> None:
+        """Tells those who track the training that it begins, or goes on."""
+        self._trackers.begin(Curves(self._history.history, self._phase_of_epoch))
 
     def run_phase(self, part: Part) -> None:
         """Cuts, prepares and fits one phase, unless it is done already."""
@@ -191,40 +219,35 @@ class _Run:
             freeze_and_thaw(self._series, phase.patterns)
         part.check_something_learns()
         cut = part.series.cut()
+        self._history.record.cuts.append(cut)
         moving = moving_weights(cut.suffix)
         self._learned.update(id(variable) for variable in cut.suffix.variables)
         optimizer = self._compiled.phase_optimizer(part)
-        best = None
+        best: BestEpoch | BestWeights | None = None
         if phase.stopping is not None:
             best = BestEpoch(phase.stopping, moving, has_validation=self._validation is not None)
+        elif self._checkpoint is not None:
+            best = BestWeights(moving, has_validation=self._validation is not None)
         if self._checkpoint is not None:
             frozen = [weight for weight in self._series.model.weights if id(weight) not in self._learned]
             self._frozen_digest = digest_weights(frozen)
         if part.number == self._resumed.get("phase"):
             self._restore(part, optimizer, best)
         if part.number <= len(self._history.phases):
+            if part.number == self._resumed["phase"]:
+                self._put_back("phase over")
             self._close(optimizer)
             return
         if part.number != self._resumed.get("phase"):
             self._is_stopped = False
-        self._phase = part.number
-        plan = choose_plan(
-            cut,
-            is_augmented=self._train.augmentation is not None and self._train.augmentation.is_random,
-            epochs=phase.epochs,
-            strategy=phase.strategy,
-            views=phase.views,
-            disk=Disk(self._options.features, self._options.max_disk, self._train, self._validation),
-        )
         if len(self._parts) > 1:
             self._say(str(part))
+        plan = self._plan_of(part, cut)
         self._say(f"plan: {plan}")
-        self._history.record.plans.append(plan)
         try:
-            if self._done < last and not self._is_stopped:
-                self._fit(part, cut, moving, optimizer, best, plan, max(first, self._done), last)
-            elif best is not None:
-                best.restore()
+            done = max(first, self._done)
+            # Killed when all epochs were done, but not what callbacks do at their end, it ends once more.
+            self._fit(part, cut, moving, optimizer, best, plan, done, done if self._is_stopped else last)
         except DivergedError:
             self._compiled.start_anew()
             raise
@@ -233,11 +256,30 @@ class _Run:
         # A callback may have ended the phase early; the same call again must not train on.
         self._done = last
         epochs = [epoch for epoch in self._history.epoch if first <= epoch < last]
-        best_epoch = None if best is None else best.best_epoch
+        best_epoch = best.best_epoch if isinstance(best, BestEpoch) else None
         self._history.phases.append(
             PhaseMark(f"phase {part.number}", first, max(epochs), plan.strategy, plan.views, part.learned, best_epoch)
         )
-        self._save(part, optimizer, None)
+        if self._checkpoint is not None:
+            self._series.class_names = self._train.class_names
+            # Keras saves an optimizer that was never built, but cannot load it.
+            self._compiled.build_optimizer(self._series.model.trainable_variables)
+            values = best.values if isinstance(best, BestWeights) else None
+            save_phase(self._series, self._checkpoint.folder, part.number, moving=moving, best=values)
+        self._save("phase over", part, optimizer, None)
+
+    def _plan_of(self, part: Part, cut: Cut) -> PhasePlan:
+        """The plan of a phase; an interrupted run goes on as it began."""
+        record = self._history.record
+        if len(record.plans) < part.number:
+            if self._plan is None and self._options.budget.max_time is not None:
+                self._plan = self._planning.plan_all(self._parts)
+            given = self._plan
+            record.plans.append(self._planning.plan(part, cut) if given is None else given.phases[part.number - 1])
+            record.times.append(PhaseTimes())
+        plan: PhasePlan = record.plans[part.number - 1]
+        plan.check_place(cut)
+        return plan
 
     def _fit(
         self,
@@ -245,26 +287,45 @@ class _Run:
         cut: Cut,
         moving: Sequence[Any],
         optimizer: Any,
-        best: BestEpoch | None,
-        plan: Plan,
+        best: BestEpoch | BestWeights | None,
+        plan: PhasePlan,
         first: int,
         last: int,
     ) -> None:
         """Prepares a strategy and fits the epochs from first up to last."""
+        began = time.perf_counter()
         train, validation, options = self._train, self._validation, self._options
         batch_size = min(train.batch_size, len(train))
+        times = self._history.record.times[part.number - 1]
+        extracted_before, epochs_before = len(self._history.record.extractions), len(times.epoch_s)
         strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.features)
-        self._prepare(strategy, train, plan.views, "training images")
+        self._prepare(strategy, train, plan.views, "training images", part.number)
         if validation is not None:
-            self._prepare(strategy, validation, 1, "validation images")
-        # An epoch that is interrupted has moved weights; the same call again begins from what they were.
-        self._save(part, optimizer, best)
+            self._prepare(strategy, validation, 1, "validation images", part.number)
+        goes_on = self._goes_on(part)
+        if self._resumed.get("phase") == part.number:
+            self._callbacks.begin_again(self._resumed["callbacks"], is_mid_phase=goes_on)
+        if not goes_on:
+            self._put_back("phase begins")
+            # An epoch that is interrupted has moved weights; the same call again begins from what they were.
+            self._save("phase begins", part, optimizer, best)
         frozen = FrozenWatch(self._series, moving)
+        watch = EpochTimes(plan.forecast, last - part.phase.epochs, self._say)
+
+        def on_begin() -> None:
+            self._callbacks.notice()
+            if goes_on:
+                # Callbacks may change weights and rates when they begin; in this phase they have done so long ago.
+                restore(self._state_variables(part, optimizer), self._arrays)
+                self._put_back("epoch over")
 
         def after_epoch(epoch: int, logs: dict[str, Any], is_stopped: bool) -> None:
             self._note(epoch, logs)
+            times.epoch_s.append(watch.last_s)
+            self._phase_of_epoch.append(part.number)
             self._done, self._is_stopped = epoch + 1, is_stopped
-            self._save(part, optimizer, best)
+            self._trackers.epoch(Curves(self._history.history, self._phase_of_epoch))
+            self._save("epoch over", part, optimizer, best)
 
         feed, held_out = make_feeds(
             strategy,
@@ -275,6 +336,7 @@ class _Run:
             row_bytes=plan.row_bytes,
             shuffle=options.shuffle,
             class_weight=options.class_weight,
+            budget=self._planning.ram_budget(),
         )
         callbacks = (*options.callbacks, *part.phase.callbacks)
         phase_options = self._compiled.phase_options(part)
@@ -286,12 +348,13 @@ class _Run:
             stack_options=self._compiled.options,
             feed=feed,
             held_out=held_out,
-            steps=self._steps(strategy, cut.places[plan.place], callbacks),
-            callbacks=callbacks,
+            steps=self._steps(strategy, cut.places[plan.place], part),
+            callbacks=(*callbacks, watch),
             guard=LastGoodEpoch(part, moving, optimizer),
             best=best,
+            on_begin=on_begin,
             after_epoch=after_epoch,
-            display=EpochDisplay(len(train), train.batch_size, last) if options.verbose in ("auto", 1) else None,
+            display=self._display(part, plan, strategy, feed) if options.verbose in ("auto", 1) else None,
             has_lines=options.verbose == 2,
         )
         try:
@@ -301,25 +364,41 @@ class _Run:
                 # Later figures of the stack are by its own loss; the model above the line may serve again.
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
+        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
+        times.extract_s += done_s
+        times.prepare_s += time.perf_counter() - began - done_s - sum(times.epoch_s[epochs_before:])
 
-    def _steps(self, strategy: Strategy, cut: Cut, callbacks: Sequence[Any]) -> int:
-        """Training steps that Keras takes in one go.
+    def _display(self, part: Part, plan: PhasePlan, strategy: Strategy, feed: EpochFeed) -> EpochDisplay:
+        epochs = [each.phase.epochs for each in self._parts]
+        done = [each for each in self._history.record.extractions if each["phase"] == part.number]
+        needed = sum(each["total"] for each in done)
+        facts = PhaseFacts(
+            number=part.number,
+            phases=len(self._parts),
+            learned=part.learned,
+            strategy=plan.strategy,
+            views=plan.views,
+            image_count=len(self._train),
+            batch_size=self._train.batch_size,
+            last_epoch=sum(epochs[: part.number]),
+            all_epochs=sum(epochs),
+            from_cache=(needed - sum(each["extracted"] for each in done), needed) if needed else None,
+        )
+        return EpochDisplay(facts, feed.clock, strategy.waits_for)
 
-        Where images may be left out, whether a batch has any is looked at before each step.
-        """
-        sources = [source for source in (self._train, self._validation) if source is not None]
-        is_free = self._compiled.is_free_in_steps and not self._compiled.options["run_eagerly"]
-        if is_free and strategy.is_ready and all(source.on_error == "raise" for source in sources):
-            return choose_steps(cut, self._train.batch_size, callbacks)
+    def _steps(self, strategy: Strategy, cut: Cut, part: Part) -> int:
+        """Training steps that Keras takes in one go."""
+        if strategy.is_ready:
+            return self._planning.steps(cut, part)
         steps: int = self._compiled.options["steps_per_execution"]
         return steps
 
-    def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str) -> None:
+    def _prepare(self, strategy: Strategy, source: ImageSource, views: int, description: str, number: int) -> None:
         done = strategy.prepare(source, views, description=description, show_progress=self._options.shows_progress)
         for line in done.lines:
             self._say(line)
         if done.extraction is not None:
-            self._history.record.extractions.append({"images": description, **done.extraction})
+            self._history.record.extractions.append({"images": description, "phase": number, **done.extraction})
 
     def _close(self, optimizer: Any) -> None:
         """Leaves the stack as `compile` made it, with the optimizer that goes on."""
@@ -335,29 +414,55 @@ class _Run:
             values.append(float(logs.get(name, "nan")))
         self._history.epoch.append(epoch)
 
-    def _save(self, part: Part, optimizer: Any, best: BestEpoch | None) -> None:
-        """Keeps the state where asked to; best is None once the phase is over."""
+    def _save(self, at: str, part: Part, optimizer: Any, best: BestEpoch | BestWeights | None) -> None:
+        """Keeps the state where asked to.
+
+        Args:
+            at: "phase begins", "epoch over" or "phase over".
+            part: what the phase trains.
+            optimizer: the phase's.
+            best: who remembers the best epoch; None once the phase is over.
+        """
         if self._checkpoint is None:
             return
+        callbacks, callback_arrays = self._callbacks.state()
+        random, random_arrays = random_state()
         progress = {
+            "at": at,
             "phase": part.number,
             "epochs_done": self._done,
             "is_stopped": self._is_stopped,
             "epochs": self._history.epoch,
+            "phase_of_epoch": self._phase_of_epoch,
             "history": self._history.history,
             "phases": [asdict(mark) for mark in self._history.phases],
+            "plans": [plan.as_dict() for plan in self._history.record.plans],
+            "times": [asdict(times) for times in self._history.record.times],
             "best": None if best is None else best.state(),
             "frozen": self._frozen_digest,
+            "callbacks": callbacks,
+            "random": random,
         }
         arrays = {} if best is None else best.arrays()
-        self._checkpoint.save(progress, self._state_variables(part, optimizer) | arrays)
+        variables = self._state_variables(part, optimizer)
+        self._checkpoint.save(progress, variables | arrays | callback_arrays | random_arrays)
 
-    def _restore(self, part: Part, optimizer: Any, best: BestEpoch | None) -> None:
+    def _goes_on(self, part: Part) -> bool:
+        """Whether an interrupted run had finished an epoch of this phase, but not the phase."""
+        return self._resumed.get("phase") == part.number and self._resumed["at"] == "epoch over"
+
+    def _put_back(self, at: str) -> None:
+        """Lets callbacks and random numbers go on, when the interrupted run kept its state at this place."""
+        if self._resumed.get("at") == at:
+            self._callbacks.put_back(self._resumed["callbacks"], self._arrays)
+            put_random_state(self._resumed["random"], self._arrays)
+            self._resumed["at"] = "put back"
+
+    def _restore(self, part: Part, optimizer: Any, best: BestEpoch | BestWeights | None) -> None:
         if self._resumed["frozen"] != self._frozen_digest:
             raise RunError(
                 "The checkpoint belongs to another training: the weights that did not learn were others. Build the "
-                "stack with the same weights (keras.utils.set_random_seed, or a saved base), or give this training "
-                "another folder."
+                "stack with the same weights (set_random_seed, or a saved base), or give this training another folder."
             )
         restore(self._state_variables(part, optimizer), self._arrays)
         if best is not None:
@@ -386,35 +491,3 @@ def _check_same_classes(train: ImageSource, validation: ImageSource | None) -> N
             f"Training has the classes {', '.join(train.class_names)}, validation {', '.join(validation.class_names)}. "
             "Both need the same in the same order: give classes= to the second source."
         )
-
-
-def _identity(
-    series: StageSeries,
-    compiled: Compiled,
-    train: ImageSource,
-    validation: ImageSource | None,
-    parts: Sequence[Part],
-    options: FitOptions,
-) -> dict[str, Any]:
-    """What makes a training this one: a checkpoint of another must not be continued."""
-    return {
-        "stages": [[stage.name, stage.model.count_params()] for stage in series.stages],
-        "optimizer": compiled.kind.__name__,
-        "phases": [part.phase.describe() for part in parts],
-        "training images": _describe_source(train),
-        "validation images": None if validation is None else _describe_source(validation),
-        "shuffle": options.shuffle,
-        "class_weight": None if options.class_weight is None else sorted(options.class_weight.items()),
-    }
-
-
-def _describe_source(source: ImageSource) -> dict[str, Any]:
-    content = blake3(b"".join(source.content_digests()))
-    content.update(source.target_content())
-    return {
-        "images": content.hexdigest(),
-        "decoding": source.pictures.identity(),
-        "augmentation": None if source.augmentation is None else source.augmentation.identity(),
-        "seed": source.seed,
-        "batch_size": source.batch_size,
-    }

@@ -24,6 +24,10 @@ class Joint:
     def __init__(self, model: Any) -> None:
         self.model = model
 
+    def waits_for(self) -> dict[str, float]:
+        """Images; what is decoded and augmented in time is not waited for."""
+        return {"images": 1.0}
+
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Nothing has to be done before training."""
         return Preparation()

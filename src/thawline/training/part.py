@@ -48,12 +48,17 @@ class Part:
 
     def learning_rate_factors(self) -> list[float]:
         """What the learning rate is multiplied with, for each weight that learns, in the order of the series."""
+        factors = self.factors_by_id()
+        return [factors.get(id(variable), 1.0) for variable in self.series.model.trainable_variables]
+
+    def factors_by_id(self) -> dict[int, float]:
+        """What the learning rate is multiplied with, by the `id` of a weight; those that are not in it have 1."""
         factors: dict[int, float] = {}
         for pattern, factor in (self.phase.learning_rate_factors or {}).items():
             whole = [stage.model for stage in self.stack.stages if stage.name == pattern]
             for layer in whole or find_layers(self.stack.stages, pattern).values():
                 factors.update({id(variable): float(factor) for variable in layer.variables})
-        return [factors.get(id(variable), 1.0) for variable in self.series.model.trainable_variables]
+        return factors
 
     def check_something_learns(self) -> None:
         """Raises NothingToLearnError when, with the layers as they are frozen now, only the probe would learn."""

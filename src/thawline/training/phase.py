@@ -138,3 +138,12 @@ def _describe(value: Any) -> Any:
     if isinstance(value, keras.layers.Layer):
         return [type(value).__name__, value.count_params() if value.built else None]
     return getattr(value, "__name__", type(value).__name__)
+
+
+def make_phases(epochs: int | None, phases: Sequence[Phase], strategy: str, views: int | None) -> Sequence[Phase]:
+    """The phases of a training, however it was asked for."""
+    if phases and epochs is not None:
+        raise ArgumentError("Give epochs or phases, not both: each phase has its own epochs.")
+    if phases and (strategy != "auto" or views is not None):
+        raise ArgumentError("With phases, strategy and views belong to each Phase.")
+    return phases or [Phase(None, 1 if epochs is None else epochs, strategy=strategy, views=views)]

@@ -9,6 +9,7 @@ from typing import Any
 from thawline.backend import keras
 from thawline.training.display import EpochDisplay
 from thawline.training.feeding import EpochEnd, EpochFeed
+from thawline.training.phase_files import BestWeights
 from thawline.training.watch import BestEpoch, LastGoodEpoch
 
 AfterEpoch = Callable[[int, dict[str, Any], bool], None]
@@ -29,7 +30,8 @@ class PhaseFit:
         steps: training steps that Keras takes in one go.
         callbacks: the users' callbacks.
         guard: stops when numbers are no longer finite.
-        best: early stopping, if it is asked for.
+        best: who remembers the best epoch: early stopping, or one that only looks.
+        on_begin: is told when the callbacks have begun.
         after_epoch: is told the number, the figures and whether training stops after each epoch.
         display: shows the epochs, if something is shown.
         has_lines: whether Keras writes a line per epoch.
@@ -45,7 +47,8 @@ class PhaseFit:
     steps: int
     callbacks: Sequence[Any]
     guard: LastGoodEpoch
-    best: BestEpoch | None
+    best: BestEpoch | BestWeights | None
+    on_begin: Callable[[], None]
     after_epoch: AfterEpoch
     display: EpochDisplay | None
     has_lines: bool
@@ -112,6 +115,9 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, fit: PhaseFit) -> None:
         super().__init__()
         self._fit = fit
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._fit.on_begin()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._fit.feed.epoch = epoch

@@ -44,6 +44,10 @@ class Precomputed:
         # Held as in use as long as this lives; with their sources, whose ids are only theirs as long as they live.
         self._sets: dict[int, tuple[ImageSource, FeatureSet]] = {}
 
+    def waits_for(self) -> dict[str, float]:
+        """Features; what is not kept in memory is read from the cache in time is not waited for."""
+        return {"features": 1.0}
+
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Computes the features that the cache lacks, for all views; chooses engine and storage on the way."""
         lines = self._prefix.introduce(source)
@@ -64,6 +68,18 @@ class Precomputed:
         digests = source.content_digests()
         keys = [row_key(digest, view) for digest in digests for view in range(views)]
         return len(self._features(source).missing(keys))
+
+    def missing_by_view(self, source: ImageSource, views: int) -> list[int] | None:
+        """For each view how many images lack it in the cache; None where nothing of the kind is stored. Looking makes
+        no set of features."""
+        if not self._cache.holds(self._prefix.describe_features(source)):
+            return None
+        features = self._features(source)
+        remembered = features.recall("storage")
+        if self._wanted_storage == "auto" and remembered in get_args(Storage):
+            features = self._open(source, remembered)
+        digests = source.content_digests()
+        return [len(features.missing([row_key(digest, view) for digest in digests])) for view in range(views)]
 
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None

@@ -1,21 +1,27 @@
 """RunFolder: a folder with everything one training left behind.
 
+Written before the training begins:
 recipe.yaml       what was asked for, every value written out
-plan.json         the strategy of each phase, and why
-history.csv       losses and metrics, one line per epoch
-metrics.json      figures on the validation images; written last, it marks the run as finished
-stack.keras       the trained stack
-labels.txt        the class names in the order of the answers
 environment.json  versions and machine
-checkpoints/      the state after the last epoch, while the run is not finished
+data.json         the images of each side: folder, classes, and a digest of their content
+split.csv         which file is on which side, its label, and a digest of its content
+labels.txt        the class names in the order of the answers
+plan.json         the strategy of each phase, why, and what it was expected to take
+
+While it runs:
+history.csv       losses and metrics, one line per epoch
+checkpoints/      phase-1-best.keras and phase-1-last.keras for each phase that is over; last.npz is the state after the
+                  last epoch, while the run is not finished
+
+At its end:
+stack.keras       the trained stack
+predictions.csv   what the stack answered for each held-out image
 report.html       the page to look at, when the extra `report` is installed
 skipped.csv       images that were left out and why, when there are any (data.on_error: skip)
+metrics.json      figures on the validation images; written last, it marks the run as finished
 """
 
-import csv
-import io
 import json
-import math
 import os
 import platform
 import re
@@ -24,10 +30,25 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-from thawline.errors import RunError
-from thawline.files import write_text
+from filelock import FileLock, Timeout
 
-_PACKAGES = ("thawline", "keras", "tensorflow", "tensorflow-cpu", "numpy", "opencv-python-headless", "lmdb")
+from thawline.errors import RunError
+from thawline.files import remove_left_over, write_text
+from thawline.training.checkpoint import STATE_FILE
+from thawline.training.history_file import HistoryFile
+from thawline.training.run_data import Side, data_changes, write_data
+
+_PACKAGES = (
+    "thawline",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "openvino",
+    "lmdb",
+)
 
 
 class RunFolder:
@@ -39,6 +60,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock: FileLock | None = None
 
     @classmethod
     def begin(cls, parent: Path, name: str, recipe: str) -> Self:
@@ -47,20 +69,54 @@ class RunFolder:
         A finished run is never overwritten: the next one of the same name gets a number, `flowers-2`.
 
         Raises:
-            RunError: the name cannot be a folder's, or an unfinished run holds another recipe.
+            RunError: the name cannot be a folder's, an unfinished run holds another recipe, or another process trains
+                in it.
         """
         if not re.fullmatch(r"[\w][\w .-]*", name):
             raise RunError(f"A run's name is made of letters, digits, '-', '_' and '.'; got {name!r}. Change run.name.")
         number = 1
         while True:
             run = cls(parent / (name if number == 1 else f"{name}-{number}"))
-            if not run.path.exists():
-                write_text(run.path / "recipe.yaml", recipe)
+            if not run.is_finished and run._take(recipe):
                 return run
-            if not run.is_finished:
-                run._check_recipe(recipe)
-                return run
+            # What a process that was killed at the very end did not come to.
+            run._remove_state()
             number += 1
+
+    def _take(self, recipe: str) -> bool:
+        """Makes the folder this process's own, until `release`; False where another process finished it meanwhile."""
+        is_new = not self.recipe_path.exists()
+        if is_new and self.path.exists() and not all(path.name.startswith(".") for path in self.path.iterdir()):
+            raise RunError(f"{str(self.path)!r} exists, but holds no run. Choose another run.name, or move the folder.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"Another process trains in {str(self.path)!r}. Wait for it, or choose another run.name."
+            ) from None
+        self._lock = lock
+        if self.is_finished:
+            self.release()
+            return False
+        for folder in (self.path, self.checkpoints):
+            remove_left_over(folder)
+        if is_new:
+            write_text(self.recipe_path, recipe)
+            return True
+        try:
+            self._check_recipe(recipe)
+        except RunError:
+            self.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        """Lets other processes train in the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -81,12 +137,17 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether everything was written."""
-        return (self.path / "metrics.json").exists()
+        return self.metrics_path.exists()
 
     @property
     def recipe_path(self) -> Path:
         """The effective recipe."""
         return self.path / "recipe.yaml"
+
+    @property
+    def plan_path(self) -> Path:
+        """The plan, which is there before training begins."""
+        return self.path / "plan.json"
 
     @property
     def stack_path(self) -> Path:
@@ -99,6 +160,16 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def predictions_path(self) -> Path:
+        """What the stack answered for each held-out image."""
+        return self.path / "predictions.csv"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The figures on the validation images."""
+        return self.path / "metrics.json"
+
+    @property
     def skipped_path(self) -> Path:
         """The images that were left out because they could not be decoded, or went bad during the training."""
         return self.path / "skipped.csv"
@@ -108,29 +179,69 @@ class RunFolder:
         """The folder for the state after the last epoch."""
         return self.path / "checkpoints"
 
-    def finish(
-        self,
-        *,
-        history: Mapping[str, Sequence[float]],
-        phase_epochs: Sequence[int],
-        plans: Sequence[Mapping[str, Any]],
-        class_names: Sequence[str],
-        metrics: Mapping[str, Any],
-    ) -> None:
-        """Writes what the training gave, the metrics last, and takes the checkpoint away."""
-        write_text(self.path / "history.csv", _history_csv(history, phase_epochs))
-        write_text(self.path / "plan.json", _json({"phases": list(plans)}))
+    @property
+    def history(self) -> HistoryFile:
+        """Who writes history.csv."""
+        return HistoryFile(self.path / "history.csv")
+
+    def note_start(self, sides: list[Side], class_names: Sequence[str]) -> list[str]:
+        """Writes what is known before the training: environment, images and labels.
+
+        Args:
+            sides: the images of training and validation.
+            class_names: the class names in the order of the answers.
+
+        Returns:
+            What there is to say about a run that goes on.
+
+        Raises:
+            RunError: the run is to go on, but with other images.
+        """
+        changes = data_changes(self.path, sides)
+        if changes and (self.checkpoints / STATE_FILE).exists():
+            raise RunError(
+                f"The images of the unfinished run {str(self.path)!r} are others now: {changes}. Put them back, delete "
+                "the folder, or choose another run.name."
+            )
+        if changes or not (self.path / "data.json").exists():
+            write_data(self.path, sides)
         write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
-        write_text(self.path / "environment.json", _json(describe_environment()))
+        return self._note_environment()
+
+    def _note_environment(self) -> list[str]:
+        path, now = self.path / "environment.json", describe_environment()
+        if not path.exists():
+            write_text(path, _json(now))
+            return []
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        continued = begun.pop("continued", [])
+        if (continued or [begun])[-1] == now:
+            return []
+        write_text(path, _json({**begun, "continued": [*continued, now]}))
+        different = ", ".join(f"{key} {was} is {is_now} now" for key, was, is_now in _differences(begun, now))
+        return [f"going on where versions or machine are others ({different}): the last bits may differ"]
+
+    def finish(self, *, metrics: Mapping[str, Any], keep_phases: bool = True) -> None:
+        """Writes what the training gave, the metrics last, and takes the state of the training away.
+
+        Args:
+            metrics: what `metrics.json` holds.
+            keep_phases: whether the stacks of the phases stay.
+        """
         write_text(self.path / "metrics.json", _json(metrics))
-        for file in self.checkpoints.glob("*"):
-            file.unlink()
-        if self.checkpoints.exists():
-            self.checkpoints.rmdir()
+        self._remove_state()
+        if not keep_phases:
+            for file in self.checkpoints.glob("phase-*.keras"):
+                file.unlink()
+            if self.checkpoints.exists():
+                self.checkpoints.rmdir()
+        (self.path / ".lock").unlink(missing_ok=True)
+        self.release()
+
+    def _remove_state(self) -> None:
+        (self.checkpoints / STATE_FILE).unlink(missing_ok=True)
 
     def _check_recipe(self, recipe: str) -> None:
-        if not self.recipe_path.exists():
-            raise RunError(f"{str(self.path)!r} exists, but holds no run. Choose another run.name, or move the folder.")
         stored = self.recipe_path.read_text(encoding="utf-8")
         if stored == recipe:
             return
@@ -163,15 +274,11 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _history_csv(history: Mapping[str, Sequence[float]], phase_epochs: Sequence[int]) -> str:
-    """One line per epoch, counted from 1, with the number of its phase; a figure that the phase lacks is left empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "phase", *history])
-    phases = [number for number, count in enumerate(phase_epochs, start=1) for _ in range(count)]
-    for epoch, (phase, *row) in enumerate(zip(phases, *history.values(), strict=True), start=1):
-        writer.writerow([epoch, phase, *("" if math.isnan(value) else value for value in row)])
-    return text.getvalue()
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What differs: its name, and both values; None where there is none."""
+    flat, other_flat = ({**each, **each["packages"]} for each in (one, other))
+    names = [name for name in {**flat, **other_flat} if name != "packages"]
+    return [(name, flat.get(name), other_flat.get(name)) for name in names if flat.get(name) != other_flat.get(name)]
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -56,6 +56,9 @@ class Strategy(Protocol):
     """Whether features are there before training begins, so that a batch takes no more than reading it; then those of
     training images are worth keeping in memory, too."""
 
+    def waits_for(self) -> dict[str, float]:
+        """What a training step that waits for its batch waits for, and what share of the waiting each takes."""
+
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Does what has to be done once before training on a source."""
 

@@ -1,5 +1,6 @@
 """streamed: an engine runs the prefix for each batch; its features are used and forgotten."""
 
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -32,6 +33,13 @@ class Streamed:
     def __init__(self, prefix: Prefix) -> None:
         self.model = prefix.cut.suffix
         self._prefix = prefix
+        # Seconds in which the engine waited for images, and in which features were waited for.
+        self._reading_s = self._waiting_s = 0.0
+
+    def waits_for(self) -> dict[str, float]:
+        """Images, as far as the engine itself waits for them, and the engine."""
+        images = min(self._reading_s / self._waiting_s, 1.0) if self._waiting_s else 0.0
+        return {"images": images, "the frozen part": 1 - images}
 
     def prepare(self, source: ImageSource, views: int, *, description: str, show_progress: bool) -> Preparation:
         """Chooses the engine."""
@@ -54,13 +62,19 @@ class Streamed:
         waiting: deque[Batch] = deque()
 
         def images() -> Generator[np.ndarray, None, None]:
+            since = time.perf_counter()
             for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
+                self._reading_s += time.perf_counter() - since
                 waiting.append(batch)
                 yield batch.images
+                since = time.perf_counter()
 
         with closing(images()) as batches, closing(self._prefix.answers(batches)) as answers:
+            since = time.perf_counter()
             for rows in answers:
+                self._waiting_s += time.perf_counter() - since
                 batch = waiting.popleft()
                 if kept is not None:
                     kept.keep(batch.indices, view, rows)
                 yield Feed(unwrap(rows), batch.targets, batch.indices)
+                since = time.perf_counter()

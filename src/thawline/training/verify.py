@@ -1,8 +1,7 @@
 """Do the strategies train the same? A few steps by each of them, compared number by number."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
 from thawline.training.phase import Phase
 from thawline.training.planner import STRATEGY_NAMES
+from thawline.training.untouched import assign, left_as_it_was, renewed, values_of
 
 # Two epochs, so that views change and short batches come in the middle.
 _EPOCHS = 2
@@ -126,7 +126,7 @@ def verify(
     # A third of the last batch is left out, so that it is a short one.
     wanted = steps // _EPOCHS * source.batch_size - source.batch_size // 3
     source = source.select(range(min(wanted, len(source))))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _left_as_it_was(series, compiled):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, left_as_it_was(series, compiled):
         if phase.patterns:
             freeze_and_thaw(series, phase.patterns)
         cut = series.cut()
@@ -135,15 +135,15 @@ def verify(
                 "Every weight of the stack learns: there is nothing frozen that could be run ahead, and nothing to "
                 "compare. Freeze a stage (trainable=False), or name what learns with phase=."
             )
-        state = _values(series.model.variables)
+        state = values_of(series.model.variables)
         kept = features if features.cache is not None else replace(features, cache=FeatureCache(folder))
         trained = {}
         for name in STRATEGY_NAMES:
             if announce is not None:
                 announce(f"verifying: {name}")
-            _assign(series.model.variables, state)
+            assign(series.model.variables, state)
             trained[name] = _train(series, compiled, source, replace(phase, strategy=name), kept)
-        _assign(series.model.variables, state)
+        assign(series.model.variables, state)
         pairs = [("joint", "precomputed"), ("joint", "streamed"), ("precomputed", "streamed")]
         differences = tuple(_difference(pair, trained[pair[0]], trained[pair[1]]) for pair in pairs)
         reason = "" if all(difference.is_zero for difference in differences) else _reason(cut, source)
@@ -157,40 +157,10 @@ def _train(
     losses = _Losses()
     options = FitOptions(features=features, callbacks=(losses,), verbose=0)
     own = Compiled(compiled.fresh_optimizer(), {**compiled.options, "steps_per_execution": 1})
-    optimizer = None if phase.optimizer is None else _renewed(keras.optimizers.get(phase.optimizer))
+    optimizer = None if phase.optimizer is None else renewed(keras.optimizers.get(phase.optimizer))
     short = replace(phase, epochs=_EPOCHS, views=_EPOCHS, optimizer=optimizer, callbacks=(), early_stopping=None)
     fit(series, own, source, [short], validation_data=None, options=options)
-    return _Trained(np.array(losses.values), _values(series.model.weights))
-
-
-def _renewed(optimizer: Any) -> Any:
-    """The same optimizer without a state."""
-    return type(optimizer).from_config(optimizer.get_config())
-
-
-@contextmanager
-def _left_as_it_was(series: StageSeries, compiled: Compiled) -> Iterator[None]:
-    """Puts weights, frozen layers and the compiled state back: what was only tried must leave no trace."""
-    layers = [(layer, layer.trainable) for layer in series.model._flatten_layers()]
-    state, class_names = _values(series.model.variables), series.class_names
-    try:
-        yield
-    finally:
-        # From the outside in: setting a model sets all its layers.
-        for layer, trainable in layers:
-            layer.trainable = trainable
-        series.class_names = class_names
-        _assign(series.model.variables, state)
-        series.model.compile(optimizer=compiled.optimizer, **compiled.options)
-
-
-def _values(variables: Sequence[Any]) -> list[np.ndarray]:
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def _assign(variables: Sequence[Any], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    return _Trained(np.array(losses.values), values_of(series.model.weights))
 
 
 def _difference(pair: tuple[str, str], one: _Trained, other: _Trained) -> Difference:

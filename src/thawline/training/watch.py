@@ -77,7 +77,7 @@ class LastGoodEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._optimizer = optimizer
         self._epoch = 0
         self._batches_seen = 0
-        self._good = _copies(moving)
+        self._good = copies(moving)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes where the training is."""
@@ -94,14 +94,14 @@ class LastGoodEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the weights, and keeps them when they are good."""
-        after = _copies(self._moving)
+        after = copies(self._moving)
         for weight, values in zip(self._moving, after, strict=True):
             if not np.isfinite(values).all():
                 self._give_up(f"Weight {weight.path!r} is no longer finite", "")
         self._good = after
 
     def _give_up(self, what: str, batch: str) -> None:
-        _assign(self._moving, self._good)
+        assign(self._moving, self._good)
         rate = getattr(self._optimizer, "learning_rate", None)
         is_now = "" if rate is None else f" (it is {float(keras.ops.convert_to_numpy(rate)):g})"
         since = f"after epoch {self._epoch}" if self._epoch else "before training"
@@ -168,7 +168,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):  # type: ignore[misc]
                 "Write {'patience': ..., 'monitor': ..., 'mode': 'max'} (or 'min')."
             ) from error
         if self.best_epoch == epoch or not self._best_values:
-            self._best_values = _copies(self._moving)
+            self._best_values = copies(self._moving)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Sets the weights back to the best epoch."""
@@ -177,7 +177,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):  # type: ignore[misc]
     def restore(self) -> None:
         """Sets the weights back to the best epoch, if there was one."""
         if self._best_values:
-            _assign(self._moving, self._best_values)
+            assign(self._moving, self._best_values)
 
     def get_monitor_value(self, logs: dict[str, Any] | None) -> Any:
         """The watched figure of an epoch.
@@ -194,10 +194,12 @@ class BestEpoch(keras.callbacks.EarlyStopping):  # type: ignore[misc]
         return value
 
 
-def _copies(weights: Sequence[Any]) -> list[np.ndarray]:
+def copies(weights: Sequence[Any]) -> list[np.ndarray]:
+    """The values of weights."""
     return [np.array(keras.ops.convert_to_numpy(weight)) for weight in weights]
 
 
-def _assign(weights: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+def assign(weights: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    """Sets weights to values."""
     for weight, value in zip(weights, values, strict=True):
         weight.assign(value)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from blake3 import blake3
 
-from thawline.data.decode import Decoding, decode
+from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
 from thawline.data.resize import INTERPOLATIONS
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
@@ -22,6 +22,9 @@ from thawline.progress import progress
 
 # What is told of a row whose file cannot be read.
 Failed = Callable[[int, UnreadableImageError], None]
+
+# What an array's channels are.
+_COLOR_MODES: dict[int, ColorMode] = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 # Files are small and the disk is the limit: more threads than cores keep it busy.
 _SCAN_THREADS = 8
@@ -39,6 +42,10 @@ class Pictures(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every picture."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How a file has to be read to give such pictures."""
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content that a digest stands for, for a fingerprint."""
@@ -176,6 +183,13 @@ class ArrayPictures:
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every picture."""
         return (self._size[0], self._size[1], self._array.shape[3])
+
+    @property
+    def decoding(self) -> Decoding:
+        """How a file has to be read to give such pictures: to their size and channels."""
+        color_mode: ColorMode = _COLOR_MODES[self._array.shape[3]]
+        interpolation: Interpolation = self._interpolation  # type: ignore[assignment]
+        return Decoding((self._size[0], self._size[1]), color_mode, interpolation)
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content of the array."""

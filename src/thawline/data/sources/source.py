@@ -165,6 +165,12 @@ class ImageSource(LeavesOut):
         changed.augmentation = None if scaling.is_identity else scaling
         return changed
 
+    def scaled_as(self, other: "ImageSource") -> Self:
+        """The same images without augmentation, their values scaled as another source's are."""
+        changed = copy.copy(self)
+        changed.augmentation = other.unaugmented().augmentation
+        return changed
+
     def split(
         self,
         validation: float = 0.2,

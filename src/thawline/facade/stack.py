@@ -1,0 +1,286 @@
+"""Stack: stages in series as users hold them, with one method for each thing to do."""
+
+import os
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any, Never
+
+import numpy as np
+
+from thawline.backend import keras
+from thawline.data.reading import describe_reading
+from thawline.data.sources.holder import SourceHolder, is_shuffled
+from thawline.data.sources.source import ImageSource
+from thawline.errors import ArgumentError
+from thawline.export.export import Exported, ExportOptions, export, refuse_bad
+from thawline.export.golden import source_images
+from thawline.facade.asked_stack import AskedStack
+from thawline.features.cache import FeatureCache
+from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
+from thawline.progress import say
+from thawline.stack.series import load_series
+from thawline.training.answer import evaluate, predict
+from thawline.training.budget import Budget
+from thawline.training.fit import FitOptions, fit
+from thawline.training.keras_words import refuse_words
+from thawline.training.phase import Phase, make_phases
+from thawline.training.plan import Plan
+from thawline.training.tracking.tracker import Tracker
+
+
+class Stack(AskedStack):
+    """Models stacked in series, trained on folders of images.
+
+    Build it from stages, `compile` it as a Keras model, `fit` it. What is frozen is found and, by the default
+    strategy, run once per image and view instead of in every epoch.
+
+    Args:
+        stages: the stages in order; the first takes images.
+
+    Raises:
+        ArgumentError: no stages, a name twice, or a first stage whose image size is not known.
+        JointError: two neighbours do not fit in shape, dtype or value range.
+
+    Example:
+        >>> import keras
+        >>> base = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 3)])
+        >>> head = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(5, "softmax")])
+        >>> stack = Stack([Stage(base, "base", trainable=False, value_range=(0, 1)), Stage(head, "head")])
+        >>> stack.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+        >>> stack.output_spec.shape
+        (None, 5)
+    """
+
+    def fit(
+        self,
+        train: ImageSource | SourceHolder,
+        *,
+        validation_data: ImageSource | SourceHolder | None = None,
+        epochs: int | None = None,
+        phases: Sequence[Phase] = (),
+        strategy: str = "auto",
+        views: int | None = None,
+        cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
+        class_weight: Mapping[int, float] | None = None,
+        callbacks: Sequence[Any] = (),
+        shuffle: bool | None = None,
+        verbose: int | str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        max_disk: float | None = None,
+        max_ram: float | None = None,
+        max_time: float | None = None,
+        plan: Plan | None = None,
+        tracking: Sequence[Tracker] = (),
+        **keras_words: Never,
+    ) -> Any:
+        """Trains what is not frozen.
+
+        Every image is used exactly once per epoch. With the same seed, data, weights and views all strategies give
+        the same losses, metrics and weights.
+
+        Args:
+            train: the images to learn from: a source, or what `ImageDataGenerator.flow*` give.
+            validation_data: images to measure on after each epoch, without augmentation.
+            epochs: how many epochs; 1 by default. Or give phases.
+            phases: spans of epochs with a set of learning layers each; see `Phase` for what else a phase may have.
+            strategy: "joint", "precomputed", "streamed", or "auto": joint when nothing is frozen, else precomputed, or
+                whatever is faster by a forecast, see `plan`. Speeds are measured for that, in about four seconds, where
+                minutes depend on it; they are remembered.
+            views: distinct augmented views of each image; epoch e shows view e mod views. By default up to 4 for
+                precomputed, else one per epoch.
+            cache: where features are kept; by default the user's cache folder.
+            engine: who runs the frozen part: "keras", bit-equal to the whole stack in each step; "openvino" (`pip
+                install 'thawline[openvino]'`), about twice as fast and equal to 1e-4 or better, which is measured on
+                your images beforehand; "auto" for openvino where it is installed, agrees and is faster.
+            precision: "float32", or "bfloat16" for twice the speed where the processor knows it: the features then
+                differ by about 1e-2, and how far their directions agree is measured beforehand.
+            storage: as which numbers features are kept: "float32", "float16", "bfloat16", or "auto" for the smallest
+                that costs no accuracy on a sample.
+            class_weight: weights of the loss by class number.
+            callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
+            shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
+            verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
+            checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
+                continues from it, when it was interrupted, and ends with the same weights: what learned, optimizer,
+                random numbers and the state of callbacks are kept, without pickle. A callback of yours may say what is
+                to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes that
+                change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.
+            max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
+                those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
+            max_ram: bytes of memory that a phase's features and batches may take; by default a quarter of what is free.
+            max_time: seconds that all phases together may take by their forecast; else it is an error beforehand.
+            plan: what `Stack.plan` gave for this stack and these phases, maybe in another process.
+            tracking: who else is told of the epochs, like `[tl.TensorBoard("logs"), tl.MLflow("mlruns", "flowers")]`.
+            **keras_words: nothing; what Keras' `fit` has beside these, like steps_per_epoch, is refused with what to do
+                in its place.
+
+        Returns:
+            `keras.callbacks.History` over all epochs, NaN where a phase lacks a figure that another one has;
+            `history.phases` says for each phase its first and last epoch, strategy, views and what learned,
+            `history.record` what was planned, extracted and how long it took.
+
+        Raises:
+            ArgumentError: not compiled, or an argument that cannot work.
+            JointError: images, labels or a loss do not fit the stages.
+            NothingToLearnError: everything is frozen.
+            CacheFullError: strategy="precomputed" has no room for its features.
+            BudgetError: no way to train fits the memory or the time that is allowed.
+            DivergedError: the loss or a weight became NaN or infinite; the weights are those of the last good epoch.
+            FrozenWeightsMovedError: a frozen weight changed.
+        """
+        if keras_words:
+            refuse_words(keras_words, signature(self.fit).parameters, self._source(train, "fit"))
+        options = FitOptions(
+            features=FeatureOptions(cache, engine, precision, storage),
+            class_weight=class_weight,
+            callbacks=tuple(callbacks),
+            shuffle=is_shuffled(train) if shuffle is None else shuffle,
+            verbose=verbose,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            announce=say,
+            tracking=tuple(tracking),
+            budget=Budget(max_disk, max_ram, max_time),
+            plan=plan,
+        )
+        spans = make_phases(epochs, phases, strategy, views)
+        compiled = self._need_compiled("fit")
+        held_out = None if validation_data is None else self._source(validation_data, "validation_data")
+        return fit(self, compiled, self._source(train, "fit"), spans, validation_data=held_out, options=options)
+
+    def evaluate(
+        self,
+        data: ImageSource | SourceHolder,
+        *,
+        strategy: str = "auto",
+        cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
+        return_dict: bool = False,
+        verbose: int | str = "auto",
+    ) -> Any:
+        """Loss and metrics over all images, without augmentation.
+
+        Args:
+            data: images with labels.
+            strategy: as in `fit`; "auto" takes features from the cache and adds those it lacks.
+            cache, engine, precision, storage: as in `fit`; with the same ones its features serve again.
+            return_dict: True gives {name: value} instead of a list, as in Keras.
+            verbose: 0 is silent.
+
+        Returns:
+            A list with the loss and the metrics in the order of `compile`, or a dictionary.
+        """
+        compiled, images = self._need_compiled("evaluate"), self._source(data, "evaluate")
+        features = FeatureOptions(cache, engine, precision, storage)
+        answers = evaluate(self, compiled, images, strategy=strategy, features=features, show_progress=verbose != 0)
+        return answers if return_dict else list(answers.values())
+
+    def predict(
+        self,
+        data: ImageSource | SourceHolder,
+        *,
+        strategy: str = "joint",
+        cache: FeatureCache | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "float32",
+        storage: StorageName = "float32",
+        verbose: int | str = "auto",
+    ) -> np.ndarray:
+        """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
+
+        An image that cannot be decoded is an error; with the source's on_error="skip" its row is NaN and `unreadable`
+        lists it.
+
+        Args:
+            data: images, with labels or without.
+            strategy: "joint" runs the whole stack and keeps nothing; "precomputed" uses the cache.
+            cache, engine, precision, storage: as in `fit`; with the same ones its features serve again.
+            verbose: 0 is silent.
+        """
+        images = self._source(data, "predict")
+        features = FeatureOptions(cache, engine, precision, storage)
+        return predict(self, images, strategy=strategy, features=features, show_progress=verbose != 0)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        formats: Sequence[str] = ("saved_model",),
+        *,
+        images: ImageSource | SourceHolder | None = None,
+        golden: Sequence[str | os.PathLike[str] | np.ndarray] | None = None,
+        verify: bool = True,
+        card: Mapping[str, Any] | None = None,
+        verbose: int | str = "auto",
+    ) -> list[Exported]:
+        """Writes models that others use without thawline: scaling inside, and in a SavedModel decoding, too.
+
+        Each format gets a folder `path/<format>` with the model, artefact.json, a small reader.py, a certificate and a
+        model card. What is frozen is exported as well; augmentation never is.
+
+        Args:
+            path: where the folders go.
+            formats: "saved_model" (bytes of image files to answers), "keras", "onnx", "litert", "openvino" (uint8
+                images of one size to answers).
+            images: images as they are read in use; by default as `fit` read them.
+            golden: held-out images to verify on, files or uint8 arrays; by default up to 200 of `images`.
+            verify: whether answers of each model, in its own runtime and process, are compared with the stack's.
+            card: what the model card may say, like {"data": ..., "metrics": {...}, "limits": [...], "license": ...}.
+            verbose: 0 is silent.
+
+        Returns:
+            What was exported, one for each format; print them.
+
+        Raises:
+            ArgumentError: how images are read is not known, or a format is not.
+            ExportError: the stack cannot be exported in a format, or an artefact does not answer as the stack does:
+                it lies in `path/<format>-unverified` then.
+            MissingDependencyError: a format needs a package that is not installed.
+
+        Example:
+            >>> stack.export("flowers-serving", ["saved_model", "onnx"], images=val)  # doctest: +SKIP
+        """
+        source = None if images is None else self._source(images, "export")
+        reading = self.reading if source is None else describe_reading(source)
+        if reading is None:
+            raise ArgumentError(
+                "Nothing is known of how images are read. Give export(images=...), like those of fit()."
+            )
+        held_out = golden if golden is not None else () if source is None else source_images(source)
+        options = ExportOptions(
+            golden=[each if isinstance(each, np.ndarray) else Path(each) for each in held_out],
+            verifies=verify,
+            facts=card or {},
+            announce=say if verbose != 0 else None,
+        )
+        exported = export(self, Path(path), formats, reading=reading, options=options)
+        return refuse_bad(exported)
+
+
+def load(path: str | os.PathLike[str]) -> Stack:
+    """A stack as `Stack.save` left it: stages, weights, class names and, when it was compiled, the optimizer.
+
+    The file is read in Keras' safe mode: nothing in it is executed.
+
+    Raises:
+        ArgumentError: there is no such file, or thawline did not save it.
+
+    Example:
+        >>> stack = load("flowers.keras")  # doctest: +SKIP
+    """
+    stages, notes, model = load_series(path)
+    stack = Stack(stages)
+    stack.class_names, stack.reading = notes["class_names"], notes["reading"]
+    if model.compiled:
+        config = keras.saving.deserialize_keras_object(model.get_compile_config())
+        optimizer = model.optimizer
+        # Keras has no word for "auto".
+        steps = "auto" if config["steps_per_execution"] == 1 else config["steps_per_execution"]
+        stack.compile(**{**config, "optimizer": optimizer, "steps_per_execution": steps})
+        if optimizer.built and stack._compiled is not None:
+            stack._compiled.optimized = tuple(id(variable) for variable in stack.model.trainable_variables)
+    return stack

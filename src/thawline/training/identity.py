@@ -1,0 +1,45 @@
+"""What makes a training this one, in plain values, so that the state of another is not continued."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blake3 import blake3
+
+from thawline.data.sources.source import ImageSource
+from thawline.stack.series import StageSeries
+from thawline.training.compiled import Compiled
+from thawline.training.part import Part
+
+
+def identify(
+    series: StageSeries,
+    compiled: Compiled,
+    train: ImageSource,
+    validation: ImageSource | None,
+    parts: Sequence[Part],
+    shuffle: bool,
+    class_weight: Mapping[int, float] | None,
+) -> dict[str, Any]:
+    """What makes a training this one: a checkpoint of another must not be continued."""
+    return {
+        "stages": [[stage.name, stage.model.count_params()] for stage in series.stages],
+        "optimizer": compiled.kind.__name__,
+        "phases": [part.phase.describe() for part in parts],
+        "training images": describe_source(train),
+        "validation images": None if validation is None else describe_source(validation),
+        "shuffle": shuffle,
+        "class_weight": None if class_weight is None else sorted(class_weight.items()),
+    }
+
+
+def describe_source(source: ImageSource) -> dict[str, Any]:
+    """What makes the images of a source these: their content, targets, and how they are looked at."""
+    content = blake3(b"".join(source.content_digests()))
+    content.update(source.target_content())
+    return {
+        "images": content.hexdigest(),
+        "decoding": source.pictures.identity(),
+        "augmentation": None if source.augmentation is None else source.augmentation.identity(),
+        "seed": source.seed,
+        "batch_size": source.batch_size,
+    }

@@ -1,0 +1,83 @@
+"""Which images a run is about: data.json and split.csv in its folder, and what changed since they were written."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from thawline.data.sources.source import ImageSource
+from thawline.files import replacing, write_text
+from thawline.training.identity import describe_source
+
+_HEAD = ["side", "path", "label", "digest"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the data.
+
+    Attributes:
+        name: "train" or "validation".
+        source: its images.
+        folder: the folder that paths are told from.
+    """
+
+    name: str
+    source: ImageSource
+    folder: Path
+
+
+def write_data(run: Path, sides: list[Side]) -> None:
+    """Writes which file is on which side, with its label and its content's BLAKE3 digest, and a digest of all."""
+    with replacing(run / "split.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_HEAD)
+        for side in sides:
+            writer.writerows(_rows(side))
+    write_text(run / "data.json", json.dumps(_describe(sides), indent=2) + "\n")
+
+
+def data_changes(run: Path, sides: list[Side]) -> str:
+    """What changed since `write_data`, in words; empty when nothing did, or when nothing was written."""
+    path = run / "data.json"
+    if not path.exists() or json.loads(path.read_text(encoding="utf-8"))["digest"] == _describe(sides)["digest"]:
+        return ""
+    with (run / "split.csv").open(encoding="utf-8", newline="") as file:
+        before = {(row["side"], row["path"]): (row["label"], row["digest"]) for row in csv.DictReader(file)}
+    now = {(side, path): (label, digest) for each in sides for side, path, label, digest in _rows(each)}
+    added, gone = ({path for _, path in one.keys() - other.keys()} for one, other in ((now, before), (before, now)))
+    found = {
+        "added": sorted(added - gone),
+        "gone": sorted(gone - added),
+        "changed": sorted(path for side, path in now.keys() & before.keys() if now[side, path] != before[side, path]),
+        "moved to the other side": sorted(added & gone),
+    }
+    told = [f"{len(paths):,} {what}, first {paths[0]}" for what, paths in found.items() if paths]
+    return "; ".join(told) or "they are in another order"
+
+
+def _rows(side: Side) -> Iterator[tuple[str, str, str, str]]:
+    source = side.source
+    labels = source.known_labels
+    digests = source.content_digests(show_progress=False)
+    for path, label, digest in zip(source.paths, labels, digests, strict=True):
+        inside = path.relative_to(side.folder) if path.is_relative_to(side.folder) else path
+        yield side.name, inside.as_posix(), source.class_names[label], digest.hex()
+
+
+def _describe(sides: list[Side]) -> dict[str, Any]:
+    parts: dict[str, Mapping[str, Any]] = {
+        side.name: {
+            "folder": str(side.folder),
+            "images": len(side.source),
+            "classes": side.source.class_counts,
+            "digest": describe_source(side.source)["images"],
+        }
+        for side in sides
+    }
+    whole = blake3("".join(part["digest"] for part in parts.values()).encode()).hexdigest()
+    return {"digest": whole, **parts}
