@@ -1,6 +1,7 @@
 """What all tests share: small folders of images, and a feature cache that nobody misses."""
 
 import gc
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,26 @@ def no_user_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("THAWLINE_CACHE", str(tmp_path_factory.mktemp("shared cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graphs_are_given_back():
+    """Forgets the graphs that a module traced: without that a process has 4 GB by the end, and each test takes longer.
+
+    TensorFlow keeps them for good: functions that feed a training hang on its default graph, and what Keras' optimizers
+    do in a step on its table of gradients.
+    """
+    yield
+    # Not imported above: thawline imports TensorFlow without its greetings on stderr.
+    ops = sys.modules["tensorflow.python.framework.ops"]
+    gradients = ops.gradient_registry._registry
+    traced = [name for name in gradients if name.startswith("CustomGradient-")]
+    for name in traced:
+        del gradients[name]
+    if traced:
+        ops.reset_default_graph()
+        gc.collect()
+        gc.freeze()  # What is left stays to the end, and need not be looked at again.
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,10 @@ from thawline.backend import keras
 def small_base(monkeypatch):
     """Whatever backbone a benchmark asks for is one convolution: the same ways are taken, in seconds."""
 
-    def build(name, *, image_size, pooling, weights="imagenet"):
-        layers = [keras.layers.Conv2D(8, 3, strides=2, activation="relu"), keras.layers.GlobalAveragePooling2D()]
-        return keras.Sequential([keras.Input((*image_size, 3)), *layers], name=name)
+    def build(name, *, image_size, pooling=None, weights="imagenet"):
+        pooled = [keras.layers.GlobalAveragePooling2D()] if pooling else []
+        convolution = keras.layers.Conv2D(8, 3, strides=2, activation="relu")
+        return keras.Sequential([keras.Input((*image_size, 3)), convolution, *pooled], name=name)
 
     monkeypatch.setattr(tl.backbones, "build", build)
 

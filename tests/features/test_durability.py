@@ -25,6 +25,9 @@ from thawline.store import LEAST_ROOM
 KILLS = 30
 VIEWS = 4
 
+# Far longer than anything takes, however busy the machine is; a test may take 300 s.
+WAIT_S = 200
+
 # What Python's multiprocessing makes of an error that nobody caught.
 INTERRUPTED = 1
 
@@ -62,7 +65,7 @@ def make_job(images, tmp_path, name, **options):
 
 def ended(process):
     """The exit code of a process, which ends by itself."""
-    process.join(60)
+    process.join(WAIT_S)
     assert not process.is_alive()
     return process.exitcode
 
@@ -107,7 +110,7 @@ def test_thirty_kills_at_random_moments_change_nothing(job, undisturbed, tmp_pat
         while exitcode != 0:
             process = current.start()
             # From its start to its end, which after a kill comes sooner than it would have.
-            process.join(chance.uniform(0, whole_s) if kills + kills_here < KILLS else 60)
+            process.join(chance.uniform(0, whole_s) if kills + kills_here < KILLS else WAIT_S)
             exitcode = killed(process)
             assert exitcode in (0, -signal.SIGKILL), current.noted("stderr")
             kills_here += exitcode != 0

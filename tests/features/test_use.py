@@ -1,6 +1,5 @@
 """Marks of use: they last as long as their process, and not a moment longer."""
 
-import gc
 import signal
 import subprocess
 import sys
@@ -29,11 +28,11 @@ def test_a_folder_is_in_use_until_the_last_mark_is_let_go(tmp_path):
     assert list((tmp_path / "users").iterdir()) == []
 
 
-def test_a_mark_goes_with_its_object(tmp_path):
+def test_a_mark_goes_with_its_object(tmp_path, collect):
     mark = InUse(tmp_path)
     assert is_in_use(tmp_path)
     del mark
-    gc.collect()
+    collect()
     assert not is_in_use(tmp_path)
 
 
