@@ -11,7 +11,7 @@ from PIL import Image
 
 import thawline as tl
 from thawline.errors import MissingDependencyError, RunError
-from thawline.facade import Stack
+from thawline.facade.stack import Stack
 from thawline.training.tracking import mlflow as mlflow_module
 from thawline.training.tracking import tensorboard as tensorboard_module
 from thawline.training.tracking.tracker import Curves, Tracker, Trackers

@@ -9,7 +9,7 @@ from thawline.check.naming import short
 from thawline.cli.output import percent, print_json, print_line, print_table
 from thawline.progress import format_seconds
 from thawline.report.comparison import Comparison, compare_runs, describe_images, read_run
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 # Images on which runs disagree that are named; --json and the page have more.
 _NAMED = 10

@@ -12,7 +12,7 @@ from thawline.report.sketch import Sketch, sketch_cut
 from thawline.report.value import Report
 from thawline.training.clock import Timing
 from thawline.training.measured import forecast_rows
-from thawline.training.run import describe_environment
+from thawline.training.run_folder.run import describe_environment
 
 
 def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], note: str) -> None:

@@ -10,7 +10,7 @@ from thawline.recipe import Recipe
 from thawline.report.scores import accuracy, predicted_classes
 from thawline.report.selection import worst_mistakes
 from thawline.report.settings import dotted
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 from thawline.training.tracking.mlflow import MLflow
 from thawline.training.tracking.tensorboard import TensorBoard
 from thawline.training.tracking.tracker import Tracker, Trackers

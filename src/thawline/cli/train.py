@@ -25,8 +25,8 @@ from thawline.report.scores import accuracy, class_results, confusion_matrix, pr
 from thawline.training.clock import Clock, Timing
 from thawline.training.plan import Plan
 from thawline.training.planning import Measuring
-from thawline.training.run import RunFolder
-from thawline.training.run_data import Side
+from thawline.training.run_folder.run import RunFolder
+from thawline.training.run_folder.run_data import Side
 from thawline.training.tracking.tracker import Tracker
 
 # Jinja2 and Matplotlib come with the extra `report`; without them a run has no page.

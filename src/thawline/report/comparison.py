@@ -11,7 +11,7 @@ import yaml
 from thawline.errors import ArgumentError
 from thawline.report.predictions import Predictions, read_predictions
 from thawline.report.settings import dotted
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 # Two runs differ in these by nature.
 _OWN_KEYS = ("run.name", "run.folder")

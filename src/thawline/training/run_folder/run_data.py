@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from thawline.data.sources.source import ImageSource
 from thawline.files import replacing, write_json
-from thawline.training.identity import describe_source
+from thawline.training.checkpoints.identity import describe_source
 
 _HEAD = ["side", "path", "label", "digest"]
 

@@ -34,9 +34,9 @@ from filelock import FileLock, Timeout
 
 from thawline.errors import RunError
 from thawline.files import remove_left_over, write_json, write_text
-from thawline.training.checkpoint import STATE_FILE
-from thawline.training.history_file import HistoryFile
-from thawline.training.run_data import Side, data_changes, write_data
+from thawline.training.checkpoints.checkpoint import STATE_FILE
+from thawline.training.run_folder.history_file import HistoryFile
+from thawline.training.run_folder.run_data import Side, data_changes, write_data
 
 _PACKAGES = (
     "thawline",
