@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from thawline.cli.train import Training
 from thawline.report.calibration import calibrate
-from thawline.report.found import show_found
+from thawline.report.findings import show_found
 from thawline.report.page import write_report
 from thawline.report.sheets import attention_sheet, augmented_sheet, mistakes_sheet, uncertain_sheet
 from thawline.report.sketch import Sketch, sketch_cut

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from thawline.files import write_text
 from thawline.report.comparison import Comparison, Disagreement, describe_images
-from thawline.report.found import readable_pictures
+from thawline.report.findings import readable_pictures
 from thawline.report.pictures import show_sheet
 from thawline.report.rendering import duration, figures, percent, render
 from thawline.report.value import Sheet
