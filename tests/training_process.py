@@ -93,7 +93,7 @@ def train(training, kill):
         (RunFolder, "finish", "figures"),
     ):
         moments.tell(owner, name, moment)
-    command.train(training.recipe, training.changes, as_json=False, quiet=True)
+    command.train(training.recipe, training.changes, plan=None, is_checked=False, as_json=False, quiet=True)
 
 
 class _Moments:

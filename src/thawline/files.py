@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+# How text with names of files is encoded and decoded: not every name is UTF-8.
+NAMES = "surrogateescape"
+
 # What temporary names have in them, and others do not.
 _MARK = "-writing-"
 
@@ -40,9 +43,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8 to `path`, whole or not at all."""
+    """Writes `text` as UTF-8 to `path`, whole or not at all; names of files that are no UTF-8 keep their bytes."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=NAMES)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -171,3 +171,20 @@ def test_a_card_says_what_is_known_and_nothing_else(stack):
     assert "- No fog." in card
     assert "## Calibration" not in card
     assert "## Training" not in card
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ("{", "is damaged"),
+        ("[]", "says nothing of an artefact"),
+        ('{"version": 2}', "has version 2"),
+        ('{"version": 1, "format": "onnx", "model": "../model.onnx"}', "in this folder"),
+        ('{"version": 1, "format": "onnx", "model": "/model.onnx"}', "in this folder"),
+        ('{"version": 1, "format": "other", "model": "model.onnx"}', "format 'other'"),
+    ],
+)
+def test_an_artefact_that_points_elsewhere_or_is_none_is_refused(facts, told, tmp_path):
+    (tmp_path / "artefact.json").write_text(facts)
+    with pytest.raises(ArgumentError, match=told):
+        Artefact.open(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import keras
 import numpy as np
@@ -16,8 +17,12 @@ from thawline.files import linking, remove_left_over, replacing
 from thawline.training.checkpoints.phase_files import BestWeights
 from thawline.training.run_folder import run as module
 from thawline.training.run_folder.run import RunFolder
+from thawline.training.run_folder.run_data import Side, data_changes, write_data
 
-EARLY = ["checkpoints", "data.json", "environment.json", "history.csv", "labels.txt", "recipe.yaml", "split.csv"]
+EARLY = [
+    *("checkpoints", "data.json", "environment.json", "history.csv", "labels.txt", "plan.json", "recipe.yaml"),
+    "split.csv",
+]
 
 
 @pytest.fixture
@@ -45,6 +50,43 @@ def test_what_is_known_early_is_written_early_and_the_history_after_each_epoch(i
     assert sorted(path.name for path in run.iterdir() if path.name != ".lock") == EARLY
     assert [row["epoch"] for row in rows(run / "history.csv")] == ["1"]
     assert (run / "labels.txt").read_text().split() == ["blue", "green", "red"]
+
+
+def test_a_plan_that_is_refused_is_not_kept(project):
+    project.write(phases=[{"train": "head", "epochs": 1}])
+    project.train("run.name=short")
+    project.write()
+    done = project.thawline("train", project.recipe, "--plan", project.run("short") / "plan.json")
+    assert done.exit_code == 2
+    assert "another training" in done.output
+    project.train()
+
+
+def test_a_run_that_goes_on_takes_no_other_plan(interrupted):
+    plan = interrupted.run() / "plan.json"
+    content = plan.read_text()
+    other = interrupted.folder / "other.json"
+    other.write_text(content.replace('"reason": "', '"reason": "not that: '))
+    done = interrupted.thawline("train", interrupted.recipe, "--plan", other)
+    assert done.exit_code == 2
+    assert "without --plan" in done.output
+    assert plan.read_text() == content
+    interrupted.train("--plan", plan)
+
+
+def test_names_of_files_that_are_no_utf_8_come_back(project):
+    name = os.fsdecode(b"\xff.png")
+    images = project.folder / "images" / "blue"
+    try:
+        next(images.iterdir()).rename(images / name)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    project.train("run.name=a")
+    source = tl.ImageFolder(images.parent, image_size=(16, 16))
+    write_data(project.folder, [Side("train", source, images.parent)])
+    others = source.select([row for row, path in enumerate(source.paths) if path.name != name])
+    told = data_changes(project.folder, [Side("train", others, images.parent)])
+    assert told == f"1 gone, first blue/{name}"
 
 
 def test_the_split_says_where_each_file_was_with_its_content(interrupted):
@@ -100,10 +142,10 @@ def test_the_stacks_of_phases_stay_unless_they_are_not_wanted(keeps, tmp_path):
     run.checkpoints.mkdir()
     for name in ("phase-1-best.keras", "phase-1-last.keras", "last.npz"):
         (run.checkpoints / name).write_text("")
-    run.finish(plans=[], metrics={}, keep_phases=keeps)
+    run.finish(metrics={}, keep_phases=keeps)
     kept = sorted(path.name for path in run.path.rglob("*") if path.is_file())
     phases = ["phase-1-best.keras", "phase-1-last.keras"] if keeps else []
-    assert kept == ["metrics.json", *phases, "plan.json", "recipe.yaml"]
+    assert kept == ["metrics.json", *phases, "recipe.yaml"]
     assert run.checkpoints.exists() == keeps
 
 

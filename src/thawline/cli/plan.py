@@ -27,6 +27,8 @@ def plan_recipe(
     quiet: bool,
 ) -> None:
     """Prints the plan of a recipe, and with other views or epochs what these would cost."""
+    # Words that cannot be read are told before the work.
+    asked = (_numbers("--views", views), _numbers("--epochs", epochs))
     recipe = load_recipe(path, overrides)
     train, validation = recipe.open_images()
     stack = recipe.build_stack(len(train.class_names))
@@ -34,8 +36,8 @@ def plan_recipe(
     phases = recipe.build_phases(len(train.class_names))
     plan = make_plan(recipe, stack, train, validation, phases, measuring="always", quiet=quiet)
     others = None
-    if views or epochs:
-        others = plan.what_if(_numbers("--views", views), _numbers("--epochs", epochs))
+    if any(asked):
+        others = plan.what_if(*asked)
     if save is not None:
         plan.save(save)
     if as_json:
@@ -79,7 +81,7 @@ def _print_what_ifs(rows: Sequence[WhatIf], *, title: str) -> None:
 
 def _numbers(option: str, text: str | None) -> list[int]:
     """Whole numbers that are separated by commas."""
-    try:
-        return [int(part) for part in (text or "").split(",") if part.strip()]
-    except ValueError:
-        raise ArgumentError(f"{option} takes whole numbers with commas, like 1,2,4,8; got {text!r}.") from None
+    words = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise ArgumentError(f"{option} takes whole numbers from 1 up with commas, like 1,2,4,8; got {text!r}.")
+    return [int(word) for word in words]

@@ -17,6 +17,7 @@ from thawline.cli.plan import make_plan
 from thawline.cli.tracking import open_trackers, tell_results
 from thawline.data.check import write_skipped
 from thawline.data.sources.source import ImageSource
+from thawline.errors import ArgumentError
 from thawline.facade.stack import Stack
 from thawline.recipe import Recipe, load_recipe
 from thawline.report.calibration import calibrate
@@ -151,19 +152,27 @@ def _train_in(
         plan = Plan.load(run.plan_path)
     elif plan is None:
         plan = make_plan(recipe, stack, train_images, validation, phases, measuring=measuring, quiet=quiet)
+    else:
+        run.check_plan(plan)
     plan.save(run.plan_path)
     clock.lap("planning")
-    history = stack.fit(
-        train_images,
-        validation_data=validation,
-        phases=phases,
-        plan=plan,
-        **recipe.features.model_dump(),
-        **recipe.limits,
-        verbose=0 if quiet else "auto",
-        checkpoint=run.checkpoints,
-        tracking=[run.history, *trackers],
-    )
+    try:
+        history = stack.fit(
+            train_images,
+            validation_data=validation,
+            phases=phases,
+            plan=plan,
+            **recipe.features.model_dump(),
+            **recipe.limits,
+            verbose=0 if quiet else "auto",
+            checkpoint=run.checkpoints,
+            tracking=[run.history, *trackers],
+        )
+    except ArgumentError:
+        if not run.has_state:
+            # A plan that was refused is not what the next call is to follow.
+            run.plan_path.unlink(missing_ok=True)
+        raise
     record = history.record
     extract_s = sum(done["seconds"] for done in record.extractions)
     clock.split(("extracting features", extract_s), ("training", record.train_s), rest="preparing")

@@ -14,7 +14,7 @@ from thawline import __version__
 from thawline.data.decode import Decoding, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
 from thawline.errors import UnreadableImageError
-from thawline.files import replacing
+from thawline.files import NAMES, replacing
 from thawline.progress import progress
 
 
@@ -106,7 +106,7 @@ def write_skipped(path: Path, bad: Iterable[tuple[Path, str]]) -> None:
         >>> target.read_text(encoding="utf-8").splitlines()
         ['path,reason', 'roses/7.jpg,the file is empty.']
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=NAMES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "reason"))
         writer.writerows((str(name), reason) for name, reason in bad)

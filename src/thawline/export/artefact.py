@@ -64,7 +64,8 @@ class Artefact:
             path: the folder with artefact.json, or one in which a single such folder lies.
 
         Raises:
-            ArgumentError: there is none, there are several, or another version of thawline wrote it.
+            ArgumentError: there is none, there are several, another version of thawline wrote it, or what it says of
+                its model cannot be.
         """
         folder = Path(path)
         if not (folder / FACTS).is_file():
@@ -76,11 +77,22 @@ class Artefact:
                     f"{which}."
                 )
             folder = found[0]
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        if facts.get("version") != 1:
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ArgumentError(f"{str(folder / FACTS)!r} is damaged: {error}. Export the artefact anew.") from error
+        if not isinstance(facts, dict) or "version" not in facts:
+            raise ArgumentError(f"{str(folder / FACTS)!r} says nothing of an artefact. Export it anew.")
+        if facts["version"] != 1:
             raise ArgumentError(
-                f"{str(folder)!r} has version {facts.get('version')} of {FACTS}; this thawline reads 1. Install the "
+                f"{str(folder)!r} has version {facts['version']} of {FACTS}; this thawline reads 1. Install the "
                 "thawline that wrote it, or use its reader.py."
+            )
+        model = folder / str(facts.get("model"))
+        if str(facts.get("format")) not in NEEDS or not model.resolve().is_relative_to(folder.resolve()):
+            raise ArgumentError(
+                f"{str(folder / FACTS)!r} names a model {facts.get('model')!r} of the format {facts.get('format')!r}; "
+                f"expected one in this folder, of {', '.join(NEEDS)}. Export it anew, or get it from whom you trust."
             )
         return cls(folder, facts)
 

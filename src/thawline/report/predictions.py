@@ -9,7 +9,7 @@ import numpy as np
 
 from thawline.data.sources.source import ImageSource
 from thawline.errors import RunError
-from thawline.files import write_text
+from thawline.files import NAMES, write_text
 from thawline.report.scores import per_class, predicted_classes
 
 # The first columns; after them comes one for each class, by its name.
@@ -68,7 +68,7 @@ def read_predictions(path: Path) -> Predictions:
         RunError: there is no such file, or it has other columns.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", errors=NAMES, newline="") as file:
             header, *rows = [*csv.reader(file)] or [[]]
     except FileNotFoundError:
         raise RunError(

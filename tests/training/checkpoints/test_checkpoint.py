@@ -83,6 +83,12 @@ class Bomb:
         return (pytest.fail, ("the pickle was executed",))
 
 
+def test_the_state_that_another_version_kept_is_refused(tmp_path):
+    np.savez(tmp_path / "last.npz", note=np.array('{"identity": {}, "progress": {}, "dtypes": {}}'))
+    with pytest.raises(RunError, match=r"another version of thawline.*delete"):
+        Checkpoint(tmp_path, IDENTITY).load()
+
+
 def test_a_pickle_in_the_file_is_not_executed(tmp_path):
     np.savez(tmp_path / "last.npz", allow_pickle=True, note=np.array([Bomb()], object))
     with pytest.raises(RunError, match="damaged"):

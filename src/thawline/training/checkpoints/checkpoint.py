@@ -14,6 +14,9 @@ from thawline.files import replacing
 
 STATE_FILE = "last.npz"
 
+# The format is raised whenever what is kept changes, or its meaning.
+_FORMAT = 2
+
 
 class Checkpoint:
     """Keeps what a training needs to go on: variables that learned, optimizer, history.
@@ -43,7 +46,7 @@ class Checkpoint:
         # NumPy's files know no bfloat16 and its like: their bits are kept.
         dtypes = {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
         arrays |= {name: arrays[name].view(f"u{arrays[name].itemsize}") for name in dtypes}
-        note = json.dumps({"identity": self._identity, "progress": progress, "dtypes": dtypes})
+        note = json.dumps({"format": _FORMAT, "identity": self._identity, "progress": progress, "dtypes": dtypes})
         with replacing(self._path) as temporary:
             np.savez(temporary, allow_pickle=False, note=np.array(note), **arrays)
 
@@ -51,7 +54,7 @@ class Checkpoint:
         """The progress and the arrays of the last save, or None when there is none.
 
         Raises:
-            RunError: the file belongs to another training, or is damaged.
+            RunError: the file belongs to another training or another version of thawline, or is damaged.
         """
         if not self._path.exists():
             return None
@@ -59,6 +62,11 @@ class Checkpoint:
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             note = json.loads(str(arrays.pop("note")))
+            if note.get("format") != _FORMAT:
+                raise RunError(
+                    f"The checkpoint {str(self._path)!r} was written by another version of thawline. Go on with that "
+                    "one, or delete the checkpoint to start anew."
+                )
             stored, progress = note["identity"], note["progress"]
             arrays |= {name: arrays[name].view(getattr(ml_dtypes, dtype)) for name, dtype in note["dtypes"].items()}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:

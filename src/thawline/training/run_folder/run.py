@@ -35,6 +35,7 @@ from filelock import FileLock, Timeout
 from thawline.errors import RunError
 from thawline.files import remove_left_over, write_json, write_text
 from thawline.training.checkpoints.checkpoint import STATE_FILE
+from thawline.training.plan import Plan
 from thawline.training.run_folder.history_file import HistoryFile
 from thawline.training.run_folder.run_data import Side, data_changes, write_data
 
@@ -180,6 +181,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def has_state(self) -> bool:
+        """Whether there is the state of a training to go on from."""
+        return (self.checkpoints / STATE_FILE).exists()
+
+    @property
     def history(self) -> HistoryFile:
         """Who writes history.csv."""
         return HistoryFile(self.path / "history.csv")
@@ -198,7 +204,7 @@ class RunFolder:
             RunError: the run is to go on, but with other images.
         """
         changes = data_changes(self.path, sides)
-        if changes and (self.checkpoints / STATE_FILE).exists():
+        if changes and self.has_state:
             raise RunError(
                 f"The images of the unfinished run {str(self.path)!r} are others now: {changes}. Put them back, delete "
                 "the folder, or choose another run.name."
@@ -207,6 +213,14 @@ class RunFolder:
             write_data(self.path, sides)
         write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
         return self._note_environment()
+
+    def check_plan(self, plan: Plan) -> None:
+        """Raises RunError where the run goes on, but began with another plan."""
+        if self.has_state and self.plan_path.exists() and Plan.load(self.plan_path) != plan:
+            raise RunError(
+                f"The unfinished run {str(self.path)!r} follows another plan. Continue it without --plan, delete the "
+                "folder, or choose another run.name."
+            )
 
     def _note_environment(self) -> list[str]:
         path, now = self.path / "environment.json", describe_environment()

@@ -10,7 +10,7 @@ from typing import Any
 from blake3 import blake3
 
 from thawline.data.sources.source import ImageSource
-from thawline.files import replacing, write_json
+from thawline.files import NAMES, replacing, write_json
 from thawline.training.checkpoints.identity import describe_source
 
 _HEAD = ["side", "path", "label", "digest"]
@@ -33,7 +33,10 @@ class Side:
 
 def write_data(run: Path, sides: list[Side]) -> None:
     """Writes which file is on which side, with its label and its content's BLAKE3 digest, and a digest of all."""
-    with replacing(run / "split.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(run / "split.csv") as temporary,
+        temporary.open("w", encoding="utf-8", errors=NAMES, newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_HEAD)
         for side in sides:
@@ -46,7 +49,7 @@ def data_changes(run: Path, sides: list[Side]) -> str:
     path = run / "data.json"
     if not path.exists() or json.loads(path.read_text(encoding="utf-8"))["digest"] == _describe(sides)["digest"]:
         return ""
-    with (run / "split.csv").open(encoding="utf-8", newline="") as file:
+    with (run / "split.csv").open(encoding="utf-8", errors=NAMES, newline="") as file:
         before = {(row["side"], row["path"]): (row["label"], row["digest"]) for row in csv.DictReader(file)}
     now = {(side, path): (label, digest) for each in sides for side, path, label, digest in _rows(each)}
     added, gone = ({path for _, path in one.keys() - other.keys()} for one, other in ((now, before), (before, now)))
