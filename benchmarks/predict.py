@@ -27,7 +27,7 @@ from thawline.data.decode import Decoding, decode
 from thawline.data.reading import describe_reading
 from thawline.files import write_text
 from thawline.recipe import Recipe, load_recipe
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 
 def make_run(folder: Path, side: int) -> tuple[RunFolder, Recipe]:

@@ -12,9 +12,9 @@ from other_process import context
 from thawline.features import extract as extraction
 from thawline.features.feature_set import FeatureSet
 from thawline.training import fit
-from thawline.training.checkpoint import Checkpoint
+from thawline.training.checkpoints.checkpoint import Checkpoint
 from thawline.training.feeding import EpochFeed
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 # Its package has a function of the same name.
 command = import_module("thawline.cli.train")

@@ -1,11 +1,13 @@
 """Files written whole or not at all: under a temporary name beside the target, then renamed."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 # How text with names of files is encoded and decoded: not every name is UTF-8.
 NAMES = "surrogateescape"
@@ -44,6 +46,11 @@ def write_text(path: Path, text: str) -> None:
     """Writes `text` as UTF-8 to `path`, whole or not at all; names of files that are no UTF-8 keep their bytes."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors=NAMES)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes plain values as JSON for people and programs, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def linking(source: Path, path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from thawline.errors import ArgumentError
-from thawline.report.comparison import RunResult, compare_runs, describe_images, dotted, sign_test
+from thawline.report.comparison import RunResult, compare_runs, describe_images, sign_test
 from thawline.report.comparison_page import write_comparison
 from thawline.report.predictions import Predictions
 
@@ -100,19 +100,6 @@ def test_figures_that_a_run_lacks_are_not_known():
     }.items():
         plain = [None if math.isnan(value) else value for value in rows[key]]
         assert plain == [first, second], key
-
-
-def test_dotted_keys_are_those_of_overrides():
-    recipe = {
-        "data": {"image_size": [4, 6], "limit": None},
-        "stack": [{"layers": ["Flatten", {"Dense": {"units": 2}}]}],
-    }
-    assert dict(dotted(recipe)) == {
-        "data.image_size": "[4, 6]",
-        "data.limit": "None",
-        "stack.0.layers.0": "Flatten",
-        "stack.0.layers.1.Dense.units": "2",
-    }
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (3, 9), (40, 25), (700, 600)])

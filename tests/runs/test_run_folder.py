@@ -14,10 +14,10 @@ import thawline as tl
 from thawline.errors import RunError
 from thawline.facade.stack import Stack
 from thawline.files import linking, remove_left_over, replacing
-from thawline.training import run as module
-from thawline.training.phase_files import BestWeights
-from thawline.training.run import RunFolder
-from thawline.training.run_data import Side, data_changes, write_data
+from thawline.training.checkpoints.phase_files import BestWeights
+from thawline.training.run_folder import run as module
+from thawline.training.run_folder.run import RunFolder
+from thawline.training.run_folder.run_data import Side, data_changes, write_data
 
 EARLY = [
     *("checkpoints", "data.json", "environment.json", "history.csv", "labels.txt", "plan.json", "recipe.yaml"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from thawline.check.check import Check
 from thawline.files import write_text
 from thawline.recipe import Recipe
-from thawline.report.found import show_found
+from thawline.report.findings import show_found
 from thawline.report.page import check_page
 
 

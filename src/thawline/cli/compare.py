@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 
 from thawline.check.naming import short
-from thawline.cli.output import print_json, print_line, print_table
+from thawline.cli.output import percent, print_json, print_line, print_table
 from thawline.progress import format_seconds
 from thawline.report.comparison import Comparison, compare_runs, describe_images, read_run
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 # Images on which runs disagree that are named; --json and the page have more.
 _NAMED = 10
@@ -41,17 +41,17 @@ def _print(found: Comparison) -> None:
     print_line()
     _print_numbers("result", found, found.result, lambda value: f"{value:.4f}")
     print_line()
-    _print_numbers("recall", found, found.recall, lambda value: f"{value:.1%}")
+    _print_numbers("recall", found, found.recall, percent)
     print_line()
     _print_numbers("time", found, found.speed, format_seconds)
     print_line(f"\n{describe_images(found)}")
     if not found.common:
         return
     rows = [
-        ["right", *(f"{share:.1%}" for share in found.accuracy)],
+        ["right", *map(percent, found.accuracy)],
         [f"right where {found.names[0]} is wrong", "", *map(str, found.only_right[1:])],
         [f"wrong where {found.names[0]} is right", "", *map(str, found.only_wrong[1:])],
-        ["probability of that by chance", "", *(f"{chance:.1%}" for chance in found.chance[1:])],
+        ["probability of that by chance", "", *map(percent, found.chance[1:])],
     ]
     print_table(["on these images", *found.names], rows)
     print_line(f"\nThey disagree on {len(found.disagreements):,} images.")

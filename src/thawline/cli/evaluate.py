@@ -5,7 +5,7 @@ from pathlib import Path
 from thawline.cli.output import print_json, print_line, print_table
 from thawline.facade.stack import load
 from thawline.recipe import load_recipe
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 
 def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> None:

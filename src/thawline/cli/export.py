@@ -15,7 +15,7 @@ from thawline.export.export import ExportOptions, export
 from thawline.export.golden import source_images
 from thawline.facade.stack import load
 from thawline.recipe import Recipe, load_recipe
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 # Where artefacts go in a run folder.
 _FOLDER = "export"

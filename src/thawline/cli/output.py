@@ -1,6 +1,7 @@
 """How results look on stdout: tables for people, JSON for programs."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -33,6 +34,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
         # Nothing is wrapped: a script wants its lines whole.
         console.width = 200
     console.print(table)
+
+
+def percent(share: float) -> str:
+    """A share as percent; a dash where it is not known.
+
+    Example:
+        >>> percent(0.742), percent(float("nan"))
+        ('74.2%', '-')
+    """
+    return "-" if math.isnan(share) else f"{share:.1%}"
 
 
 def say(text: str, *, quiet: bool) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from thawline.cli.train import Training
 from thawline.report.calibration import calibrate
-from thawline.report.found import show_found
+from thawline.report.findings import show_found
 from thawline.report.page import write_report
 from thawline.report.sheets import attention_sheet, augmented_sheet, mistakes_sheet, uncertain_sheet
 from thawline.report.sketch import Sketch, sketch_cut
 from thawline.report.value import Report
 from thawline.training.clock import Timing
 from thawline.training.measured import forecast_rows
-from thawline.training.run import describe_environment
+from thawline.training.run_folder.run import describe_environment
 
 
 def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], note: str) -> None:

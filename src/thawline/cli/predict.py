@@ -20,7 +20,7 @@ from thawline.export.predict import Prediction, Predictor, predict_files
 from thawline.export.stack_predictor import StackPredictor
 from thawline.facade.stack import load
 from thawline.progress import progress
-from thawline.training.run import RunFolder
+from thawline.training.run_folder.run import RunFolder
 
 # What is known of a file, as plain values.
 Row = dict[str, Any]

@@ -1,6 +1,6 @@
 """Who else is told of a run, as its recipe says: TensorBoard, MLflow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,8 @@ from thawline.data.sources.source import ImageSource
 from thawline.recipe import Recipe
 from thawline.report.scores import accuracy, predicted_classes
 from thawline.report.selection import worst_mistakes
-from thawline.training.run import RunFolder
+from thawline.report.settings import dotted
+from thawline.training.run_folder.run import RunFolder
 from thawline.training.tracking.mlflow import MLflow
 from thawline.training.tracking.tensorboard import TensorBoard
 from thawline.training.tracking.tracker import Tracker, Trackers
@@ -34,7 +35,7 @@ def open_trackers(recipe: Recipe, run: RunFolder) -> list[Tracker]:
         made["mlflow"] = MLflow(
             run.path.parent / "mlruns", run.path.name, experiment=recipe.run.name, note=run.path / "mlflow.txt"
         )
-    settings = dict(_dotted(recipe.model_dump(mode="json")))
+    settings = dict(dotted(recipe.model_dump(mode="json")))
     for tracker in made.values():
         tracker.settings(settings)
     return list(made.values())
@@ -49,17 +50,6 @@ def tell_results(training: "Training", trackers: Sequence[Tracker]) -> None:
     figures = {"accuracy": accuracy(training.confusion)}
     names = ("recipe.yaml", "labels.txt", "environment.json", "data.json", "history.csv", "report.html")
     told.finish(figures, [path for path in (training.run.path / name for name in names) if path.exists()])
-
-
-def _dotted(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Plain values by dotted names, as overrides write them: ("phases.0.epochs", 10)."""
-    is_list_of_parts = isinstance(content, list) and any(isinstance(part, Mapping) for part in content)
-    if content and (is_list_of_parts or isinstance(content, Mapping)):
-        entries = content.items() if isinstance(content, Mapping) else enumerate(content)
-        for key, value in entries:
-            yield from _dotted(value, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, content if isinstance(content, bool | int | float | str) else str(content)
 
 
 def _augmented(source: ImageSource) -> list[tuple[str, np.ndarray]]:

@@ -12,7 +12,7 @@ import numpy as np
 from thawline.check.finding import Finding
 from thawline.cli import started
 from thawline.cli.check import passed_check
-from thawline.cli.output import print_json, print_line, print_table, say
+from thawline.cli.output import percent, print_json, print_line, print_table, say
 from thawline.cli.plan import make_plan
 from thawline.cli.tracking import open_trackers, tell_results
 from thawline.data.check import write_skipped
@@ -26,8 +26,8 @@ from thawline.report.scores import accuracy, class_results, confusion_matrix, pr
 from thawline.training.clock import Clock, Timing
 from thawline.training.plan import Plan
 from thawline.training.planning import Measuring
-from thawline.training.run import RunFolder
-from thawline.training.run_data import Side
+from thawline.training.run_folder.run import RunFolder
+from thawline.training.run_folder.run_data import Side
 from thawline.training.tracking.tracker import Tracker
 
 # Jinja2 and Matplotlib come with the extra `report`; without them a run has no page.
@@ -206,10 +206,8 @@ def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (),
 def print_accuracy(training: Training) -> None:
     """Recall and precision of each class on the validation images."""
     results = class_results(training.confusion, training.train.class_names)
-    rows = [
-        [result.name, str(result.support), _percent(result.recall), _percent(result.precision)] for result in results
-    ]
-    rows.append(["all", str(int(training.confusion.sum())), _percent(accuracy(training.confusion)), ""])
+    rows = [[result.name, str(result.support), percent(result.recall), percent(result.precision)] for result in results]
+    rows.append(["all", str(int(training.confusion.sum())), percent(accuracy(training.confusion)), ""])
     print_table(["class", "images", "accuracy", "precision"], rows, title="On held-out images")
     unseen = [result.name for result in results if result.recall == 0]
     if unseen:
@@ -226,7 +224,3 @@ def print_files(training: Training) -> None:
         print_line(f"Report:     {training.run.report_path}")
     else:
         print_line("No report: it needs  pip install 'thawline[report]'")
-
-
-def _percent(share: float) -> str:
-    return "-" if np.isnan(share) else f"{share:.1%}"

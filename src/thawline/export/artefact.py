@@ -23,6 +23,7 @@ import numpy as np
 from thawline.data.reading import Reading
 from thawline.errors import ArgumentError, MissingDependencyError
 from thawline.export.reader import NEEDS
+from thawline.files import write_json
 
 FACTS = "artefact.json"
 
@@ -182,7 +183,7 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Writes artefact.json with the digests of all other files that are in the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FACTS)
     digests = {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
-    (folder / FACTS).write_text(json.dumps({**facts, "files": digests}, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / FACTS, {**facts, "files": digests})
 
 
 def digest_file(path: Path) -> str:

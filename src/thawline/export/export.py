@@ -1,6 +1,5 @@
 """Export: a stack -> one artefact for each format, verified."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from thawline.export.golden import gather
 from thawline.export.reader import write_reader
 from thawline.export.servable import Servable, make_servable
 from thawline.export.verify import Expected, verify
+from thawline.files import write_json
 from thawline.stack.series import StageSeries
 
 # Where each format is written; a module has `write` and `FILE`.
@@ -170,8 +170,7 @@ def _export_one(
         if expected is not None:
             certificate = verify(made, form, servable, expected)
             facts["verified"] = certificate.verified
-            text = json.dumps(certificate.as_dict(), indent=2) + "\n"
-            (made / "certificate.json").write_text(text, encoding="utf-8")
+            write_json(made / "certificate.json", certificate.as_dict())
             (made / "certificate.txt").write_text(f"{certificate}\n", encoding="utf-8")
         card = model_card(form, servable, _stage_lines(series), options.facts, certificate)
         (made / "README.md").write_text(card, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import yaml
 
 from thawline.errors import ArgumentError
 from thawline.report.predictions import Predictions, read_predictions
-from thawline.training.run import RunFolder
+from thawline.report.settings import dotted
+from thawline.training.run_folder.run import RunFolder
 
 # Two runs differ in these by nature.
 _OWN_KEYS = ("run.name", "run.folder")
@@ -141,7 +142,7 @@ def read_run(run: RunFolder, name: str) -> RunResult:
     recipe = yaml.safe_load(run.recipe_path.read_text(encoding="utf-8"))
     metrics = json.loads(run.metrics_path.read_text(encoding="utf-8"))
     answers = read_predictions(run.predictions_path)
-    return RunResult(name, str(run.path), dict(dotted(recipe)), metrics, answers)
+    return RunResult(name, str(run.path), {key: str(value) for key, value in dotted(recipe)}, metrics, answers)
 
 
 def compare_runs(runs: Sequence[RunResult]) -> Comparison:
@@ -192,22 +193,6 @@ def describe_images(found: Comparison) -> str:
     if not found.common:
         return f"No image was held out by all of them ({counts}), so that answers cannot be compared one by one."
     return f"They were measured on different images ({counts}); here only the {found.common:,} that all have count."
-
-
-def dotted(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every value of nested dictionaries and lists by its dotted key, as an override of a recipe names it.
-
-    Example:
-        >>> list(dotted({"data": {"seed": 7}, "phases": [{"epochs": 3}]}))
-        [('data.seed', '7'), ('phases.0.epochs', '3')]
-    """
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    is_plain_list = isinstance(value, list) and not any(isinstance(part, dict | list) for part in value)
-    if not parts or is_plain_list:
-        yield key, str(value)
-        return
-    for name, part in parts:
-        yield from dotted(part, f"{key}.{name}" if key else str(name))
 
 
 def sign_test(wins: int, losses: int) -> float:

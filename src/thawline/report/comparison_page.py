@@ -1,15 +1,13 @@
 """Runs beside each other, as a page."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thawline.files import write_text
-from thawline.progress import format_seconds
 from thawline.report.comparison import Comparison, Disagreement, describe_images
-from thawline.report.found import readable_pictures
+from thawline.report.findings import readable_pictures
 from thawline.report.pictures import show_sheet
-from thawline.report.rendering import UNDEFINED, figures, percent, render
+from thawline.report.rendering import duration, figures, percent, render
 from thawline.report.value import Sheet
 
 # Images on which runs disagree that are shown.
@@ -30,7 +28,7 @@ def write_comparison(path: Path, found: Comparison) -> None:
             ("Recipe", "What the recipes say differently.", found.recipe),
             ("Result", "On the held-out images of each run.", _cells(found.result, figures)),
             ("Recall", "The share of the images of each class that was recognised.", _cells(found.recall, percent)),
-            ("Time", "What each part of the run took.", _cells(found.speed, _time)),
+            ("Time", "What each part of the run took.", _cells(found.speed, duration)),
             ("On the images that all were measured on", describe_images(found), _on_common(found)),
         ],
         disagreements=len(found.disagreements),
@@ -59,11 +57,7 @@ def _on_common(found: Comparison) -> list[tuple[str, tuple[str, ...]]]:
 
 def _caption(each: Disagreement, names: Sequence[str]) -> str:
     said = ", ".join(
-        f"{name}: {answer} ({100 * sure:.0f} %)"
+        f"{name}: {answer} ({percent(sure, 0)})"
         for name, answer, sure in zip(names, each.answers, each.probabilities, strict=True)
     )
     return f"{Path(each.path).name} is {each.label}; {said}"
-
-
-def _time(seconds: float) -> str:
-    return UNDEFINED if math.isnan(seconds) else format_seconds(seconds)

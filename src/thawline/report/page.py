@@ -17,7 +17,7 @@ from thawline.report.calibration import Calibration
 from thawline.report.charts import draw_calibration
 from thawline.report.curves import chart_curves
 from thawline.report.pictures import show_findings, show_sheet
-from thawline.report.rendering import UNDEFINED, render
+from thawline.report.rendering import duration, render
 from thawline.report.scores import accuracy, class_results
 from thawline.report.sketch import draw_sketch
 from thawline.report.value import Report, ShownFinding
@@ -168,16 +168,12 @@ def _forecast(rows: Sequence[tuple[str, float, float]]) -> list[dict[str, object
     return [
         {
             "what": what,
-            "forecast": _time(forecast_s),
-            "measured": _time(measured_s),
+            "forecast": duration(forecast_s),
+            "measured": duration(measured_s),
             "times": _share(measured_s, forecast_s),
         }
         for what, forecast_s, measured_s in rows
     ]
-
-
-def _time(seconds: float) -> str:
-    return UNDEFINED if math.isnan(seconds) else format_seconds(seconds)
 
 
 def _calibration(calibration: Calibration | None) -> dict[str, object] | None:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from thawline.errors import MissingDependencyError
+from thawline.progress import format_seconds
 
 try:
     import jinja2
@@ -36,6 +37,11 @@ def render(template: str, **values: Any) -> str:
 def percent(share: float, digits: int = 1) -> str:
     """A share as percent, a dash where it is not defined."""
     return UNDEFINED if math.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """A time with its unit, a dash where it is not known."""
+    return UNDEFINED if math.isnan(seconds) else format_seconds(seconds)
 
 
 def figures(value: float, digits: int = 4) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from thawline.backend import keras
+from thawline.training.checkpoints.phase_files import BestWeights
 from thawline.training.display import EpochDisplay
 from thawline.training.feeding import EpochEnd, EpochFeed
-from thawline.training.phase_files import BestWeights
 from thawline.training.watch import BestEpoch, LastGoodEpoch
 
 AfterEpoch = Callable[[int, dict[str, Any], bool], None]

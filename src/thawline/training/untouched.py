@@ -8,8 +8,8 @@ import numpy as np
 
 from thawline.backend import keras
 from thawline.stack.series import StageSeries
+from thawline.training.checkpoints.random_state import put_random_state, random_state
 from thawline.training.compiled import Compiled
-from thawline.training.random_state import put_random_state, random_state
 
 
 @contextmanager

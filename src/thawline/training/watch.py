@@ -12,6 +12,7 @@ from thawline.features.fingerprint import digest_weights
 from thawline.stack.learning import find_layers
 from thawline.stack.series import StageSeries
 from thawline.training.part import Part
+from thawline.training.untouched import assign, values_of
 
 
 def moving_weights(suffix: Any) -> list[Any]:
@@ -77,7 +78,7 @@ class LastGoodEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._optimizer = optimizer
         self._epoch = 0
         self._batches_seen = 0
-        self._good = copies(moving)
+        self._good = values_of(moving)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes where the training is."""
@@ -94,7 +95,7 @@ class LastGoodEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the weights, and keeps them when they are good."""
-        after = copies(self._moving)
+        after = values_of(self._moving)
         for weight, values in zip(self._moving, after, strict=True):
             if not np.isfinite(values).all():
                 self._give_up(f"Weight {weight.path!r} is no longer finite", "")
@@ -168,7 +169,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):  # type: ignore[misc]
                 "Write {'patience': ..., 'monitor': ..., 'mode': 'max'} (or 'min')."
             ) from error
         if self.best_epoch == epoch or not self._best_values:
-            self._best_values = copies(self._moving)
+            self._best_values = values_of(self._moving)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Sets the weights back to the best epoch."""
@@ -192,14 +193,3 @@ class BestEpoch(keras.callbacks.EarlyStopping):  # type: ignore[misc]
                 "Name one of these, or give validation_data."
             )
         return value
-
-
-def copies(weights: Sequence[Any]) -> list[np.ndarray]:
-    """The values of weights."""
-    return [np.array(keras.ops.convert_to_numpy(weight)) for weight in weights]
-
-
-def assign(weights: Sequence[Any], values: Sequence[np.ndarray]) -> None:
-    """Sets weights to values."""
-    for weight, value in zip(weights, values, strict=True):
-        weight.assign(value)

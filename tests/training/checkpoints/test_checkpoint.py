@@ -8,7 +8,7 @@ import pytest
 
 from thawline.backend import keras
 from thawline.errors import RunError
-from thawline.training.checkpoint import Checkpoint, restore
+from thawline.training.checkpoints.checkpoint import Checkpoint, restore
 
 IDENTITY = {"stages": [["base", 112], ["head", 10]], "phases": (("head",), 3), "shuffle": True}
 PROGRESS = {"phase": 1, "epochs_done": 3, "history": {"loss": [0.5, 1 / 3, 0.1]}}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from thawline.check.finding import Finding
-from thawline.report.found import show_found
+from thawline.report.findings import show_found
 from thawline.report.value import Picture, PicturePair
 
 

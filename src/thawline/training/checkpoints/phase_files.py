@@ -10,7 +10,7 @@ import numpy as np
 from thawline.backend import keras
 from thawline.files import linking
 from thawline.stack.series import StageSeries
-from thawline.training.watch import assign, copies
+from thawline.training.untouched import assign, values_of
 
 
 class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
@@ -36,7 +36,7 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
         """Judges the epoch."""
         loss = float((logs or {}).get(self._monitor, math.inf))
         if loss < self._least or not self.values:
-            self._least, self.best_epoch, self.values = loss, epoch, copies(self._moving)
+            self._least, self.best_epoch, self.values = loss, epoch, values_of(self._moving)
 
     def state(self) -> dict[str, Any] | None:
         """Plain values to go on from; None before the first epoch."""
@@ -80,7 +80,7 @@ def save_phase(
     """
     last_file, best_file = (phase_file(folder, number, which) for which in ("last", "best"))
     series.save(last_file)
-    last = copies(moving)
+    last = values_of(moving)
     if best is None or all(np.array_equal(*pair, equal_nan=True) for pair in zip(best, last, strict=True)):
         linking(last_file, best_file)
         return

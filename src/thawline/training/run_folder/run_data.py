@@ -10,8 +10,8 @@ from typing import Any
 from blake3 import blake3
 
 from thawline.data.sources.source import ImageSource
-from thawline.files import NAMES, replacing, write_text
-from thawline.training.identity import describe_source
+from thawline.files import NAMES, replacing, write_json
+from thawline.training.checkpoints.identity import describe_source
 
 _HEAD = ["side", "path", "label", "digest"]
 
@@ -41,7 +41,7 @@ def write_data(run: Path, sides: list[Side]) -> None:
         writer.writerow(_HEAD)
         for side in sides:
             writer.writerows(_rows(side))
-    write_text(run / "data.json", json.dumps(_describe(sides), indent=2) + "\n")
+    write_json(run / "data.json", _describe(sides))
 
 
 def data_changes(run: Path, sides: list[Side]) -> str:

@@ -33,11 +33,11 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from thawline.errors import RunError
-from thawline.files import remove_left_over, write_text
-from thawline.training.checkpoint import STATE_FILE
-from thawline.training.history_file import HistoryFile
+from thawline.files import remove_left_over, write_json, write_text
+from thawline.training.checkpoints.checkpoint import STATE_FILE
 from thawline.training.plan import Plan
-from thawline.training.run_data import Side, data_changes, write_data
+from thawline.training.run_folder.history_file import HistoryFile
+from thawline.training.run_folder.run_data import Side, data_changes, write_data
 
 _PACKAGES = (
     "thawline",
@@ -225,13 +225,13 @@ class RunFolder:
     def _note_environment(self) -> list[str]:
         path, now = self.path / "environment.json", describe_environment()
         if not path.exists():
-            write_text(path, _json(now))
+            write_json(path, now)
             return []
         begun = json.loads(path.read_text(encoding="utf-8"))
         continued = begun.pop("continued", [])
         if (continued or [begun])[-1] == now:
             return []
-        write_text(path, _json({**begun, "continued": [*continued, now]}))
+        write_json(path, {**begun, "continued": [*continued, now]})
         different = ", ".join(f"{key} {was} is {is_now} now" for key, was, is_now in _differences(begun, now))
         return [f"going on where versions or machine are others ({different}): the last bits may differ"]
 
@@ -242,7 +242,7 @@ class RunFolder:
             metrics: what `metrics.json` holds.
             keep_phases: whether the stacks of the phases stay.
         """
-        write_text(self.path / "metrics.json", _json(metrics))
+        write_json(self.metrics_path, metrics)
         self._remove_state()
         if not keep_phases:
             for file in self.checkpoints.glob("phase-*.keras"):
@@ -293,7 +293,3 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple
     flat, other_flat = ({**each, **each["packages"]} for each in (one, other))
     names = [name for name in {**flat, **other_flat} if name != "packages"]
     return [(name, flat.get(name), other_flat.get(name)) for name in names if flat.get(name) != other_flat.get(name)]
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2) + "\n"

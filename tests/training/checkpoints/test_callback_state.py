@@ -12,8 +12,8 @@ import pytest
 
 from thawline.backend import keras
 from thawline.errors import ArgumentError
-from thawline.training.callback_state import CallbackStates
-from thawline.training.plain_values import NotPlainError, pack, unpack
+from thawline.training.checkpoints.callback_state import CallbackStates
+from thawline.training.checkpoints.plain_values import NotPlainError, pack, unpack
 
 
 def through_files(state, arrays, folder):

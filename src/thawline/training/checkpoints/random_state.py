@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.training.plain_values import Arrays, pack, unpack
+from thawline.training.checkpoints.plain_values import Arrays, pack, unpack
 
 _NAME = "random"
 

@@ -18,7 +18,14 @@ from blake3 import blake3
 
 from thawline.backend import keras
 from thawline.errors import ArgumentError
-from thawline.training.plain_values import Arrays, NotPlainError, pack, pack_attribute, put_attribute, unpack
+from thawline.training.checkpoints.plain_values import (
+    Arrays,
+    NotPlainError,
+    pack,
+    pack_attribute,
+    put_attribute,
+    unpack,
+)
 
 # What Keras gives every callback.
 _KERAS_OWN = frozenset({"_model", "params", "validation_data"})
