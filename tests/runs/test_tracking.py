@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 import warnings
 
 import keras
@@ -216,6 +217,8 @@ def test_a_recipe_names_trackers_and_a_run_that_goes_on_appends(project, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Stack, "fit", lambda *args, **options: fit(*args, callbacks=[Stop()], **options))
         assert project.thawline("train", project.recipe).exit_code == 130
+    # TensorBoard sorts its files by name, which says the second, and then a number that counts in this process.
+    time.sleep(1.1)
     project.train()
     folder = project.run()
     history = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
