@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from thawline.errors import ArgumentError, BudgetError, CacheFullError, NothingToLearnError
+from thawline.features.feature_set import stored_bytes
 from thawline.training.budget import Budget
 from thawline.training.forecast import Forecaster, Place, Workload
 from thawline.training.planner import PhasePlan, choose_plan
@@ -117,6 +118,7 @@ def test_a_plan_is_plain_values():
         "forecast": None,
         "options": [],
         "ruled_out": {},
+        "keepings": [],
     }
     assert PhasePlan.from_dict(json.loads(json.dumps(plan().as_dict()))) == plan()
 
@@ -322,3 +324,24 @@ def test_an_earlier_cut_is_taken_where_forecasts_say_so(max_ram, place):
 def test_a_budget_that_nothing_fits_is_an_error():
     with pytest.raises(BudgetError, match=r"Streamed with 10 views comes nearest: 10\.0 s"):
         plan(strategy="streamed", forecaster=forecaster(), budget=Budget(max_time=5))
+
+
+def test_every_cut_and_storage_has_its_price():
+    """Four extractions of 1 s and four epochs that read 5.12 kB for each of 100 images, or half of that."""
+    line, half = plan(forecaster=forecaster()).keepings
+    assert (line.cut, line.storage, line.row_bytes) == (FROZEN.name, "float32", 5120)
+    assert (half.cut, half.storage, half.row_bytes) == (FROZEN.name, "float16 or bfloat16", 2560)
+    assert (line.total_s, half.total_s) == pytest.approx((4 + 4 * 0.512, 4 + 4 * 0.256))
+    assert (line.disk_bytes, half.disk_bytes) == (400 * stored_bytes(5120), 400 * stored_bytes(2560))
+
+
+def test_an_earlier_cut_has_its_price_beside_the_thaw_line():
+    cut = cut_with_candidates(("base/early", 1000, 0))
+    ways = plan(cut, forecaster=forecaster(cut)).keepings
+    assert [(way.cut, way.row_bytes) for way in ways[2:]] == [("base/early", 1000), ("base/early", 500)]
+    assert ways[2].total_s < ways[0].total_s
+
+
+def test_where_nothing_is_kept_there_is_nothing_to_price():
+    assert plan().keepings == ()
+    assert plan(LEARNING, forecaster=forecaster(LEARNING)).keepings == ()

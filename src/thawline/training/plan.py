@@ -13,9 +13,11 @@ from thawline.files import write_text
 from thawline.progress import format_seconds
 from thawline.training.choice import TIE, count_of
 from thawline.training.forecast import Forecast
+from thawline.training.keeping import Keeping
 from thawline.training.planner import PhasePlan
 
 _COLUMNS = ("", "strategy", "views", "time", "extraction", "first epoch", "later ones", "disk", "memory")
+_KEPT_COLUMNS = ("", "behind", "as", "per image", "time", "disk")
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,9 @@ def _lines(plan: Plan) -> Iterator[str]:
         if phase.options:
             yield from _table([_COLUMNS, *(_row(option, phase) for option in phase.options)])
         yield f"{phase}."
+        if phase.keepings:
+            yield "Features, by where they are taken and how they are kept (storage=):"
+            yield from _table([_KEPT_COLUMNS, *map(_kept_row, phase.keepings)])
         yield from (f"{name} is ruled out: {reason}." for name, reason in phase.ruled_out.items())
     if plan.total_s is not None and len(plan.phases) > 1:
         yield f"All {count_of(len(plan.phases), 'phase')}: {format_seconds(plan.total_s)}."
@@ -180,6 +185,11 @@ def _row(option: Forecast, phase: PhasePlan) -> tuple[str, ...]:
         format_bytes(option.disk_bytes) if option.disk_bytes else "-",
         format_bytes(option.ram_bytes),
     )
+
+
+def _kept_row(kept: Keeping) -> tuple[str, ...]:
+    figures = (format_bytes(kept.row_bytes), format_seconds(kept.total_s), format_bytes(kept.disk_bytes))
+    return ("", kept.cut, kept.storage, *figures)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from thawline.training.budget import Budget
 from thawline.training.choice import count_of, decide, describe_views
 from thawline.training.disk import Disk
 from thawline.training.forecast import Forecast, Forecaster
+from thawline.training.keeping import Keeping, ways_to_keep
 
 STRATEGY_NAMES = ("joint", "precomputed", "streamed")
 
@@ -53,6 +54,7 @@ class PhasePlan:
         forecast: what it is expected to cost; None where nothing was measured.
         options: the forecasts of all strategies, this one among them.
         ruled_out: why a strategy cannot be had, by its name.
+        keepings: what features would cost by cut and storage; empty where nothing was measured or nothing is frozen.
         basis: what further forecasts can be made from; not saved.
     """
 
@@ -70,6 +72,7 @@ class PhasePlan:
     forecast: Forecast | None = None
     options: tuple[Forecast, ...] = ()
     ruled_out: dict[str, str] = field(default_factory=dict)
+    keepings: tuple[Keeping, ...] = ()
     basis: Forecaster | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -102,6 +105,7 @@ class PhasePlan:
         forecasts = {
             "forecast": None if self.forecast is None else self.forecast.as_dict(),
             "options": [option.as_dict() for option in self.options],
+            "keepings": [keeping.as_dict() for keeping in self.keepings],
         }
         return {name: value for name, value in asdict(replace(self, basis=None)).items() if name != "basis"} | forecasts
 
@@ -116,6 +120,7 @@ class PhasePlan:
         forecasts = {
             "forecast": None if forecast is None else Forecast.from_dict(forecast),
             "options": tuple(map(Forecast.from_dict, values["options"])),
+            "keepings": tuple(Keeping(**keeping) for keeping in values["keepings"]),
         }
         return cls(**{**values, **forecasts})
 
@@ -209,6 +214,7 @@ def choose_plan(
         forecast=options.get(chosen),
         options=tuple(options.values()),
         ruled_out=ruled_out,
+        keepings=ways_to_keep(forecaster, kept) if forecaster is not None and "precomputed" in options else (),
         basis=forecaster,
     )
 
