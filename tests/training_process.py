@@ -13,8 +13,8 @@ from thawline.features import extract as extraction
 from thawline.features.feature_set import FeatureSet
 from thawline.training import fit
 from thawline.training.checkpoints.checkpoint import Checkpoint
-from thawline.training.feeding import EpochFeed
 from thawline.training.run_folder.run import RunFolder
+from thawline.training.strategies.feeding import EpochFeed
 
 # Its package has a function of the same name.
 command = import_module("thawline.cli.train")

@@ -4,13 +4,11 @@ import json
 import shutil
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
 import thawline as tl
+from small_project import CONVOLUTION, thawline, write_recipe
 from thawline.backend import keras
 from thawline.check import check as module
-from thawline.cli import app
 
 layers = keras.layers
 
@@ -83,28 +81,9 @@ def test_each_phase_is_checked_with_its_own_loss(sides):
     assert "Phase 2" in next(finding.what for finding in found.findings if finding.severity == "error")
 
 
-RECIPE = {
-    "data": {"train": "train", "validation": "validation", "image_size": [20, 20]},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
-        },
-    ],
-    "phases": [{"train": "head", "epochs": 1}],
-}
-
-
 def run(folder, *words):
-    path = folder.parent / "recipe.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
-    return CliRunner().invoke(app, ["check", str(path), *words])
+    data = {"train": "train", "validation": "validation", "image_size": [20, 20]}
+    return thawline("check", write_recipe(folder.parent, base=[CONVOLUTION], data=data), *words)
 
 
 def test_the_command_ends_with_0_where_no_finding_is_an_error(sides):

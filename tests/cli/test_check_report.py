@@ -5,28 +5,8 @@ import re
 import shutil
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from thawline.cli import app
-
-RECIPE = {
-    "data": {"train": "train", "validation": "validation", "image_size": [20, 20]},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
-        },
-    ],
-    "phases": [{"train": "head", "epochs": 1}],
-    "run": {"name": "flowers"},
-}
+from small_project import CONVOLUTION, thawline, write_recipe
 
 
 @pytest.fixture
@@ -35,9 +15,8 @@ def project(image_folder, tmp_path):
     train = image_folder({"red": 6, "blue": 6}, size=(20, 20), seed=1, name="train")
     image_folder({"red": 4, "blue": 4}, size=(20, 20), seed=2, name="validation")
     shutil.copy(train / "red" / "000.png", train / "red" / "twice.png")
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
-    return path
+    data = {"train": "train", "validation": "validation", "image_size": [20, 20]}
+    return write_recipe(tmp_path, base=[CONVOLUTION], data=data, run={"name": "flowers"})
 
 
 @pytest.fixture
@@ -45,10 +24,6 @@ def broken(project, tmp_path):
     """The same with an image on both sides."""
     shutil.copy(tmp_path / "train" / "red" / "001.png", tmp_path / "validation" / "red" / "copied.png")
     return project
-
-
-def thawline(*words):
-    return CliRunner().invoke(app, [*map(str, words), "--quiet"])
 
 
 def test_a_check_is_written_as_a_page_with_pictures_of_the_files(broken, tmp_path):

@@ -5,42 +5,17 @@ import shutil
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from thawline.cli import app
+from small_project import thawline, write_recipe
 from thawline.export import onnx as onnx_format
 from thawline.export.artefact import Artefact
-
-RECIPE = {
-    "data": {"train": "images", "validation": 0.25, "exact": True, "image_size": [16, 16], "batch_size": 8, "seed": 3},
-    "augment": {"horizontal_flip": True},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "ReLU"],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
-        },
-    ],
-    "phases": [{"train": "head", "epochs": 1}],
-    "run": {"folder": "runs", "name": "small"},
-}
-
-
-def thawline(*words):
-    """Runs a command as typed; gives exit code and outputs."""
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture
 def run(image_folder, tmp_path):
     """A finished run on images of three colours."""
     image_folder({"blue": 8, "green": 8, "red": 8}, size=(20, 16), seed=1)
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    write_recipe(tmp_path, augment={"horizontal_flip": True})
     assert thawline("train", tmp_path / "recipe.yaml", "--quiet").exit_code == 0
     return tmp_path / "runs" / "small"
 

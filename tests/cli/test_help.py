@@ -1,5 +1,6 @@
 """The command line answers at once, and without TensorFlow."""
 
+import os
 import subprocess
 import sys
 
@@ -39,3 +40,21 @@ def test_wrong_usage_is_exit_code_2(words):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
     assert "Error" in done.stderr
+
+
+def test_what_the_operating_system_refuses_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "file" / "inside")])
+    assert done.exit_code == 1
+    assert "file" in done.stderr
+    assert done.stderr.rstrip().endswith("Check the path, its rights and the room on its disk, then try again.")
+    assert "Traceback" not in done.output
+
+
+def test_whoever_stops_reading_hears_no_complaint(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-c", "from thawline.cli import main; main()", "cache", "list", "--path", str(tmp_path)]
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -3,42 +3,22 @@
 import json
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from thawline.cli import app
-
-RECIPE = {
-    "data": {"train": "images", "validation": 0.25, "exact": True, "image_size": [16, 16], "batch_size": 8, "seed": 3},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "BatchNormalization", "ReLU"],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
-        },
-    ],
-    "phases": [
-        {"train": "head", "epochs": 2, "learning_rate": 0.05},
-        {"train": ["head", "base/*conv*"], "epochs": 1, "optimizer": "sgd"},
-    ],
-}
+from small_project import CONVOLUTION, thawline, write_recipe
 
 
 @pytest.fixture
 def recipe(image_folder, tmp_path):
     image_folder({"blue": 12, "green": 12, "red": 12}, size=(20, 16), seed=1)
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
-    return path
+    phases = [
+        {"train": "head", "epochs": 2, "learning_rate": 0.05},
+        {"train": ["head", "base/*conv*"], "epochs": 1, "optimizer": "sgd"},
+    ]
+    return write_recipe(tmp_path, base=[CONVOLUTION, "BatchNormalization", "ReLU"], phases=phases)
 
 
 def find(recipe, *words):
-    return CliRunner().invoke(app, ["find-learning-rate", str(recipe), "--steps", "20", *map(str, words)])
+    return thawline("find-learning-rate", recipe, "--steps", 20, *words)
 
 
 def test_it_prints_what_it_found_and_draws_it(recipe, tmp_path):

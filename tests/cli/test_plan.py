@@ -3,46 +3,19 @@
 import json
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from thawline.cli import app
-from thawline.training import measuring
-
-RECIPE = {
-    "data": {"train": "images", "validation": 0.25, "exact": True, "image_size": [16, 16], "batch_size": 8, "seed": 3},
-    "augment": {"horizontal_flip": True, "rotation_range": 20},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "ReLU"],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": ["GlobalAveragePooling2D", {"Dense": {"units": "classes", "activation": "softmax"}}],
-        },
-    ],
-    "phases": [{"train": "head", "epochs": 6}],
-    "run": {"folder": "runs", "name": "small"},
-}
+from small_project import thawline, write_recipe
+from thawline.training.planning import measuring
 
 
 @pytest.fixture
 def project(image_folder, tmp_path, monkeypatch):
     """A recipe beside a folder of images of three colours."""
     image_folder({"blue": 12, "green": 12, "red": 12}, size=(20, 16), seed=1)
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
     # How precise figures are does not matter here.
     monkeypatch.setattr(measuring, "_TRIED_S", 0.01)
-    return path
-
-
-def thawline(*words):
-    """Runs a command as typed; gives exit code and outputs."""
-    return CliRunner().invoke(app, [str(word) for word in words])
+    augment = {"horizontal_flip": True, "rotation_range": 20}
+    return write_recipe(tmp_path, augment=augment, phases=[{"train": "head", "epochs": 6}])
 
 
 def test_a_recipe_is_planned_before_and_after_its_features_are_there(project, tmp_path):

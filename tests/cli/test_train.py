@@ -9,36 +9,19 @@ import keras
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 import thawline as tl
-from thawline.cli import app
+from small_project import ANSWERS, CONVOLUTION, POOLING, small_recipe, thawline
 from thawline.features.cache import FeatureSet
 from thawline.recipe import Recipe
 from thawline.training.display import EpochDisplay
 
-RECIPE = {
-    "data": {"train": "images", "validation": 0.25, "exact": True, "image_size": [16, 16], "batch_size": 8, "seed": 3},
-    "augment": {"horizontal_flip": True, "rotation_range": 20},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "BatchNormalization", "ReLU"],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": [
-                "GlobalAveragePooling2D",
-                {"Dropout": {"rate": 0.2}},
-                {"Dense": {"units": "classes", "activation": "softmax"}},
-            ],
-        },
-    ],
-    "phases": [{"train": "head", "epochs": 3, "learning_rate": 0.05, "views": 2}],
-    "run": {"folder": "runs", "name": "small"},
-}
+RECIPE = small_recipe(
+    base=[CONVOLUTION, "BatchNormalization", "ReLU"],
+    head=[POOLING, {"Dropout": {"rate": 0.2}}, ANSWERS],
+    augment={"horizontal_flip": True, "rotation_range": 20},
+    phases=[{"train": "head", "epochs": 3, "learning_rate": 0.05, "views": 2}],
+)
 
 
 # No epoch is ever better by so much than the first one.
@@ -52,11 +35,6 @@ def project(image_folder, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(RECIPE))
     return path
-
-
-def thawline(*words):
-    """Runs a command as typed; gives exit code and outputs."""
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def weights_of(run):

@@ -7,33 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from thawline.cli import app
+from small_project import ANSWERS, POOLING, small_recipe, thawline
 
-RECIPE = {
-    "data": {"train": "images", "validation": 0.25, "exact": True, "image_size": [16, 16], "batch_size": 8, "seed": 3},
-    "augment": {"horizontal_flip": True, "rotation_range": 20},
-    "stack": [
-        {
-            "name": "base",
-            "layers": [{"Conv2D": {"filters": 4, "kernel_size": 3}}, "ReLU"],
-            "trainable": False,
-            "value_range": [0, 1],
-        },
-        {
-            "name": "head",
-            "layers": [
-                "GlobalAveragePooling2D",
-                {"Dropout": {"rate": 0.2}},
-                {"Dense": {"units": "classes", "activation": "softmax"}},
-            ],
-        },
-    ],
-    "features": {"engine": "keras"},
-    "phases": [{"train": "head", "epochs": 2, "learning_rate": 0.05, "views": 2}],
-    "run": {"folder": "runs", "name": "small"},
-}
+RECIPE = small_recipe(
+    head=[POOLING, {"Dropout": {"rate": 0.2}}, ANSWERS],
+    augment={"horizontal_flip": True, "rotation_range": 20},
+    features={"engine": "keras"},
+    phases=[{"train": "head", "epochs": 2, "learning_rate": 0.05, "views": 2}],
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +34,7 @@ class Project:
 
     def thawline(self, *words):
         """Runs a command as typed; gives exit code and outputs."""
-        return CliRunner().invoke(app, [str(word) for word in words])
+        return thawline(*words)
 
     def train(self, *words):
         """Trains, which must work; gives the outputs."""

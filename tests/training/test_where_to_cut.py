@@ -9,7 +9,7 @@ from thawline.errors import ArgumentError, CacheFullError, FrozenWeightsMovedErr
 from thawline.features.feature_set import stored_bytes
 from thawline.features.fingerprint import describe_prefix
 from thawline.features.options import FeatureOptions
-from thawline.training.disk import Disk
+from thawline.training.planning.disk import Disk
 
 layers = keras.layers
 

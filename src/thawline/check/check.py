@@ -14,7 +14,6 @@ from thawline.check.habits import check_habits
 from thawline.check.heads import check_head
 from thawline.check.images import check_images
 from thawline.check.joints import check_joints
-from thawline.check.naming import counted
 from thawline.check.neighbours import check_neighbours
 from thawline.check.splits import check_splits
 from thawline.data.sources.source import ImageSource
@@ -23,6 +22,7 @@ from thawline.errors import JointError
 from thawline.features.extract import extract
 from thawline.features.fingerprint import row_key
 from thawline.features.options import FeatureOptions
+from thawline.figures import counted
 from thawline.progress import format_seconds
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import Stage

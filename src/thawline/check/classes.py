@@ -8,10 +8,11 @@ from itertools import combinations
 from pathlib import PurePosixPath
 
 from thawline.check.finding import Finding, Severity
-from thawline.check.naming import counted, fits
+from thawline.check.naming import fits
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.scan import find_images, is_hidden
 from thawline.data.sources.source import ImageSource
+from thawline.figures import counted
 
 CODES: dict[str, str] = {
     "class-empty": "error or warning: a class without images; a warning for a class folder that is left out",

@@ -11,9 +11,9 @@ from typing import Any
 
 from thawline.check.finding import Finding, Severity
 from thawline.check.habit_facts import PhaseFacts, read_chance, read_phases, read_untrained
-from thawline.check.naming import counted, fits
+from thawline.check.naming import fits
 from thawline.data.sources.source import ImageSource
-from thawline.figures import format_count
+from thawline.figures import counted, format_count
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
 from thawline.training.phase import Phase

@@ -8,9 +8,10 @@ import numpy as np
 
 from thawline.check.facts import ImageFacts, Survey
 from thawline.check.finding import Finding, Severity
-from thawline.check.naming import counted, fits, named, short
+from thawline.check.naming import fits, named, short
 from thawline.data.formats import EXTENSIONS
 from thawline.data.sources.source import ImageSource
+from thawline.figures import counted
 
 CODES: dict[str, str] = {
     "image-unreadable": "error or warning: files that cannot be decoded; a warning where on_error='skip' left them out",

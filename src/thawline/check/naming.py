@@ -28,16 +28,6 @@ def short(path: Path) -> str:
     return Path(*path.parts[-_PARTS:]).as_posix()
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """A number with its noun.
-
-    Example:
-        >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
-        ('1 image', '1,200 images', '2 classes')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def fits(count: int, one: str, many: str) -> str:
     """The verb that fits a number of things.
 

@@ -8,10 +8,11 @@ import numpy as np
 from thawline.check.classes import has_classes
 from thawline.check.facts import Survey
 from thawline.check.finding import Finding
-from thawline.check.naming import counted, fits, named, short
+from thawline.check.naming import fits, named, short
 from thawline.check.near import NearPair, across, near_pairs
 from thawline.check.nearest import directions, nearest
 from thawline.data.sources.source import ImageSource
+from thawline.figures import counted
 
 CODES: dict[str, str] = {
     "split-near-duplicate": "warning: validation images that look nearly like a training image, other than by chance",

@@ -11,9 +11,10 @@ import numpy as np
 
 from thawline.check.facts import Survey
 from thawline.check.finding import Finding
-from thawline.check.naming import counted, fits, named, short
+from thawline.check.naming import fits, named, short
 from thawline.data.sources.source import ImageSource
 from thawline.data.splits import Groups, group_keys
+from thawline.figures import counted
 
 CODES: dict[str, str] = {
     "split-same-image": "error: images that are in training and in validation, as the same file or encoded anew",

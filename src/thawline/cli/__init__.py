@@ -4,6 +4,7 @@ The files that do the work import Keras; they are imported when a command runs, 
 """
 
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -93,9 +94,17 @@ def _telling_errors(work: Callable[..., None]) -> Callable[..., None]:
         with progress.showing(Shown.QUIET.value if options.get("quiet") else mode.value):
             try:
                 work(*arguments, **options)
+                sys.stdout.flush()
             except ThawlineError as error:
                 _tell_end(progress, "error", str(error))
                 raise typer.Exit(error.exit_code) from None
+            except BrokenPipeError:
+                # Whoever read the results, like `head`, has seen enough; Python would complain when it ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(1) from None
+            except OSError as error:
+                _tell_end(progress, "error", _describe_file_error(error))
+                raise typer.Exit(1) from None
             except KeyboardInterrupt:
                 _tell_end(
                     progress,
@@ -113,6 +122,12 @@ def _tell_end(progress: Any, event: str, text: str) -> None:
         progress.emit(event, text=text)
     else:
         typer.echo(f"{event}: {text}", err=True)
+
+
+def _describe_file_error(error: OSError) -> str:
+    """What the operating system did not let us do, with the next move."""
+    where = f"{error.filename!r}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}. Check the path, its rights and the room on its disk, then try again."
 
 
 def _command(work: Callable[..., None]) -> Callable[..., None]:

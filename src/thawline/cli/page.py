@@ -11,7 +11,7 @@ from thawline.report.sheets import attention_sheet, augmented_sheet, mistakes_sh
 from thawline.report.sketch import Sketch, sketch_cut
 from thawline.report.value import Report
 from thawline.training.clock import Timing
-from thawline.training.measured import forecast_rows
+from thawline.training.planning.measured import forecast_rows
 from thawline.training.run_folder.run import describe_environment
 
 

@@ -11,9 +11,9 @@ from thawline.figures import format_bytes
 from thawline.progress import format_seconds
 from thawline.recipe import Recipe, load_recipe
 from thawline.training.phase import Phase
-from thawline.training.plan import Plan, WhatIf
-from thawline.training.planner import STRATEGY_NAMES
-from thawline.training.planning import Measuring
+from thawline.training.planning.phase_plan import STRATEGY_NAMES
+from thawline.training.planning.plan import Plan, WhatIf
+from thawline.training.planning.planner import Measuring
 
 
 def plan_recipe(

@@ -24,8 +24,8 @@ from thawline.report.calibration import calibrate
 from thawline.report.predictions import write_predictions
 from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
-from thawline.training.plan import Plan
-from thawline.training.planning import Measuring
+from thawline.training.planning.plan import Plan
+from thawline.training.planning.planner import Measuring
 from thawline.training.run_folder.run import RunFolder
 from thawline.training.run_folder.run_data import Side
 from thawline.training.tracking.tracker import Tracker

@@ -21,11 +21,11 @@ from thawline.features.options import EngineName, FeatureOptions, Precision, Sto
 from thawline.progress import say
 from thawline.stack.series import load_series
 from thawline.training.answer import evaluate, predict
-from thawline.training.budget import Budget
 from thawline.training.fit import FitOptions, fit
 from thawline.training.keras_words import refuse_words
 from thawline.training.phase import Phase, make_phases
-from thawline.training.plan import Plan
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.plan import Plan
 from thawline.training.tracking.tracker import Tracker
 
 

@@ -11,11 +11,11 @@ from thawline.features.options import FeatureOptions
 from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.training.compiled import Compiled
-from thawline.training.disk import Disk
-from thawline.training.feeding import EpochEnd, EpochFeed, make_strategy
-from thawline.training.joint import Joint
-from thawline.training.planner import choose_plan
-from thawline.training.strategy import Strategy
+from thawline.training.planning.disk import Disk
+from thawline.training.planning.phase_plan import choose_plan
+from thawline.training.strategies.feeding import EpochEnd, EpochFeed, make_strategy
+from thawline.training.strategies.joint import Joint
+from thawline.training.strategies.strategy import Strategy
 
 
 def evaluate(

@@ -17,7 +17,6 @@ from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
-from thawline.training.budget import Budget
 from thawline.training.checkpoints.callback_state import CallbackStates
 from thawline.training.checkpoints.checkpoint import Checkpoint, restore
 from thawline.training.checkpoints.identity import identify
@@ -25,18 +24,19 @@ from thawline.training.checkpoints.phase_files import BestWeights, save_phase
 from thawline.training.checkpoints.random_state import put_random_state, random_state
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
-from thawline.training.epoch_times import EpochTimes
-from thawline.training.feeding import EpochFeed, make_feeds, make_strategy
-from thawline.training.measured import PhaseTimes
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
-from thawline.training.plan import Plan
-from thawline.training.planner import PhasePlan
-from thawline.training.planning import Measuring, Planning
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.epoch_times import EpochTimes
+from thawline.training.planning.measured import PhaseTimes
+from thawline.training.planning.phase_plan import PhasePlan
+from thawline.training.planning.plan import Plan
+from thawline.training.planning.planner import Measuring, Planning
 from thawline.training.rates import scale_learning_rates
 from thawline.training.record import FitRecord, PhaseMark
-from thawline.training.strategy import Strategy
+from thawline.training.strategies.feeding import EpochFeed, make_feeds, make_strategy
+from thawline.training.strategies.strategy import Strategy
 from thawline.training.tracking.tracker import Curves, Tracker, Trackers
 from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
 

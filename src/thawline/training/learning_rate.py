@@ -31,12 +31,12 @@ from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.compiled import Compiled
-from thawline.training.disk import Disk
-from thawline.training.feeding import EpochFeed, make_feeds, make_strategy
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
-from thawline.training.planner import choose_plan
+from thawline.training.planning.disk import Disk
+from thawline.training.planning.phase_plan import choose_plan
 from thawline.training.rates import scale_learning_rates
+from thawline.training.strategies.feeding import EpochFeed, make_feeds, make_strategy
 from thawline.training.untouched import left_as_it_was, renewed
 
 # With fewer steps a rate jumps from too low to too high.

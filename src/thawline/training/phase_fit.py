@@ -9,7 +9,7 @@ from typing import Any
 from thawline.backend import keras
 from thawline.training.checkpoints.phase_files import BestWeights
 from thawline.training.display import EpochDisplay
-from thawline.training.feeding import EpochEnd, EpochFeed
+from thawline.training.strategies.feeding import EpochEnd, EpochFeed
 from thawline.training.watch import BestEpoch, LastGoodEpoch
 
 AfterEpoch = Callable[[int, dict[str, Any], bool], None]

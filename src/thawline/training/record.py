@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from thawline.stack.cut import Cut
-from thawline.training.measured import PhaseTimes
-from thawline.training.planner import PhasePlan
+from thawline.training.planning.measured import PhaseTimes
+from thawline.training.planning.phase_plan import PhasePlan
 
 
 @dataclass

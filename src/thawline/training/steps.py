@@ -5,7 +5,7 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.stack.cut import Cut
-from thawline.training.planner import MULTIPLY_ADDS_PER_BYTE
+from thawline.training.planning.phase_plan import MULTIPLY_ADDS_PER_BYTE
 
 # Around each execution Keras and Python work for 1 to 2 ms. A head of two dense layers on 1280 features learns from a
 # batch of 32 in that time: with 16 steps at once it trains about twice as fast, with 32 no faster than with 16.

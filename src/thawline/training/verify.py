@@ -21,7 +21,7 @@ from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.compiled import Compiled
 from thawline.training.fit import FitOptions, fit
 from thawline.training.phase import Phase
-from thawline.training.planner import STRATEGY_NAMES
+from thawline.training.planning.phase_plan import STRATEGY_NAMES
 from thawline.training.untouched import assign, left_as_it_was, renewed, values_of
 
 # Two epochs, so that views change and short batches come in the middle.

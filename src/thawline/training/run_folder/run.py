@@ -35,7 +35,7 @@ from filelock import FileLock, Timeout
 from thawline.errors import RunError
 from thawline.files import remove_left_over, write_json, write_text
 from thawline.training.checkpoints.checkpoint import STATE_FILE
-from thawline.training.plan import Plan
+from thawline.training.planning.plan import Plan
 from thawline.training.run_folder.history_file import HistoryFile
 from thawline.training.run_folder.run_data import Side, data_changes, write_data
 
@@ -247,10 +247,11 @@ class RunFolder:
         if not keep_phases:
             for file in self.checkpoints.glob("phase-*.keras"):
                 file.unlink()
-            if self.checkpoints.exists():
+            # A callback of the user's may keep files there, too.
+            if self.checkpoints.exists() and not any(self.checkpoints.iterdir()):
                 self.checkpoints.rmdir()
-        (self.path / ".lock").unlink(missing_ok=True)
         self.release()
+        (self.path / ".lock").unlink(missing_ok=True)
 
     def _remove_state(self) -> None:
         (self.checkpoints / STATE_FILE).unlink(missing_ok=True)

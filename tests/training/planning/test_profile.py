@@ -10,12 +10,12 @@ import pytest
 import thawline as tl
 from thawline.backend import keras
 from thawline.errors import ArgumentError, BudgetError
-from thawline.training import epoch_times, measuring
-from thawline.training.epoch_times import EpochTimes
-from thawline.training.feeding import make_feeds
-from thawline.training.forecast import Forecast
-from thawline.training.measured import PhaseTimes, forecast_rows
-from thawline.training.profile import FREE, Cost, Profile, ProfileMemory
+from thawline.training.planning import epoch_times, measuring
+from thawline.training.planning.epoch_times import EpochTimes
+from thawline.training.planning.forecast import Forecast
+from thawline.training.planning.measured import PhaseTimes, forecast_rows
+from thawline.training.planning.profile import FREE, Cost, Profile, ProfileMemory
+from thawline.training.strategies.feeding import make_feeds
 
 
 @pytest.fixture

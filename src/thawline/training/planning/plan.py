@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from thawline.errors import ArgumentError
-from thawline.figures import format_bytes
+from thawline.figures import counted, format_bytes
 from thawline.files import write_text
 from thawline.progress import format_seconds
-from thawline.training.choice import TIE, count_of
-from thawline.training.forecast import Forecast
-from thawline.training.keeping import Keeping
-from thawline.training.planner import PhasePlan
+from thawline.training.planning.choice import TIE
+from thawline.training.planning.forecast import Forecast
+from thawline.training.planning.keeping import Keeping
+from thawline.training.planning.phase_plan import PhasePlan
 
 _COLUMNS = ("", "strategy", "views", "time", "extraction", "first epoch", "later ones", "disk", "memory")
 _KEPT_COLUMNS = ("", "behind", "as", "per image", "time", "disk")
@@ -169,7 +169,7 @@ def _lines(plan: Plan) -> Iterator[str]:
             yield from _table([_KEPT_COLUMNS, *map(_kept_row, phase.keepings)])
         yield from (f"{name} is ruled out: {reason}." for name, reason in phase.ruled_out.items())
     if plan.total_s is not None and len(plan.phases) > 1:
-        yield f"All {count_of(len(plan.phases), 'phase')}: {format_seconds(plan.total_s)}."
+        yield f"All {counted(len(plan.phases), 'phase')}: {format_seconds(plan.total_s)}."
 
 
 def _row(option: Forecast, phase: PhasePlan) -> tuple[str, ...]:

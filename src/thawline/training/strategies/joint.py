@@ -7,8 +7,8 @@ from thawline.data.batches import iterate
 from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 from thawline.stack.held import HeldModel
-from thawline.training.kept import RamFeatures
-from thawline.training.strategy import Feed, Preparation
+from thawline.training.strategies.kept import RamFeatures
+from thawline.training.strategies.strategy import Feed, Preparation
 
 
 class Joint:

@@ -7,8 +7,8 @@ import pytest
 
 from thawline.backend import keras
 from thawline.errors import ArgumentError, UnreadableImageError
-from thawline.training.feeding import EpochFeed
-from thawline.training.strategy import Feed
+from thawline.training.strategies.feeding import EpochFeed
+from thawline.training.strategies.strategy import Feed
 
 BATCH = 4
 

@@ -7,7 +7,7 @@ from thawline.errors import ArgumentError
 from thawline.features.feature_set import stored_bytes
 from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
-from thawline.training.precomputed import Precomputed
+from thawline.training.strategies.precomputed import Precomputed
 
 # Of what is free on a disk, this share may be taken: a full disk stops everything else, too.
 USABLE_SHARE = 0.9

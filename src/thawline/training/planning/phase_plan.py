@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from thawline.errors import ArgumentError, CacheFullError, NothingToLearnError
-from thawline.figures import format_bytes, format_count
+from thawline.figures import counted, format_bytes, format_count
 from thawline.stack.cut import Cut
-from thawline.training.budget import Budget
-from thawline.training.choice import count_of, decide, describe_views
-from thawline.training.disk import Disk
-from thawline.training.forecast import Forecast, Forecaster
-from thawline.training.keeping import Keeping, ways_to_keep
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.choice import decide, describe_views
+from thawline.training.planning.disk import Disk
+from thawline.training.planning.forecast import Forecast, Forecaster
+from thawline.training.planning.keeping import Keeping, ways_to_keep
 
 STRATEGY_NAMES = ("joint", "precomputed", "streamed")
 
@@ -76,7 +76,7 @@ class PhasePlan:
     basis: Forecaster | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        sentence = f"{self.strategy}, {count_of(self.views, 'view')}, {count_of(self.epochs, 'epoch')}: {self.reason}"
+        sentence = f"{self.strategy}, {counted(self.views, 'view')}, {counted(self.epochs, 'epoch')}: {self.reason}"
         if self.place:
             sentence += (
                 f"; cut at {self.cut}: {format_bytes(self.row_bytes)} per image instead of "

@@ -12,7 +12,7 @@ import numpy as np
 
 from thawline.data.labels import Targets
 from thawline.data.sources.source import ImageSource
-from thawline.training.kept import RamFeatures
+from thawline.training.strategies.kept import RamFeatures
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.progress import format_seconds
-from thawline.training.forecast import Forecast
-from thawline.training.profile import Cost
+from thawline.training.planning.forecast import Forecast
+from thawline.training.planning.profile import Cost
 
 # An epoch is as forecast when it takes between half and one and a half times as long.
 _LEAST, _MOST = 0.5, 1.5

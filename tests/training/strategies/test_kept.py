@@ -11,9 +11,9 @@ from thawline.data.batches import epoch_order
 from thawline.errors import DataError
 from thawline.features.feature_set import FeatureSet
 from thawline.features.prefix import Prefix
-from thawline.training import kept, rows
-from thawline.training.kept import RamBudget, RamFeatures
-from thawline.training.rows import row_feeds
+from thawline.training.strategies import kept, rows
+from thawline.training.strategies.kept import RamBudget, RamFeatures
+from thawline.training.strategies.rows import row_feeds
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 
 from thawline.errors import ArgumentError, BudgetError, CacheFullError, NothingToLearnError
 from thawline.features.feature_set import stored_bytes
-from thawline.training.budget import Budget
-from thawline.training.forecast import Forecaster, Place, Workload
-from thawline.training.planner import PhasePlan, choose_plan
-from thawline.training.profile import FREE, Cost, Profile
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.forecast import Forecaster, Place, Workload
+from thawline.training.planning.phase_plan import PhasePlan, choose_plan
+from thawline.training.planning.profile import FREE, Cost, Profile
 
 
 class Prefix:

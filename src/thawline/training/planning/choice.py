@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from thawline.errors import BudgetError
-from thawline.figures import format_bytes
+from thawline.figures import counted, format_bytes
 from thawline.progress import format_seconds
-from thawline.training.budget import Budget
-from thawline.training.forecast import Forecast, Forecaster
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.forecast import Forecast, Forecaster
 
 # Forecasts that are so close are equal: then features are kept, because the next training finds them.
 TIE = 1.05
@@ -72,18 +72,8 @@ def describe_views(forecaster: Forecaster, chosen: Forecast) -> str:
         if not 1 <= views <= chosen.epochs:
             continue
         apart_s = abs(forecaster.forecast("precomputed", views, chosen.place).total_s - chosen.total_s)
-        parts.append(f"{count_of(views, 'view')} would take {format_seconds(apart_s)} {word}")
+        parts.append(f"{counted(views, 'view')} would take {format_seconds(apart_s)} {word}")
     return f". {', '.join(parts)}" if parts else ""
-
-
-def count_of(count: int, thing: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> count_of(1, "view"), count_of(4, "view")
-        ('1 view', '4 views')
-    """
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _cost(option: Forecast) -> str:
@@ -104,7 +94,7 @@ def _break_even(forecaster: Forecaster, options: Mapping[str, Forecast], strateg
         return shorter.forecast("precomputed", kept.views, kept.place).total_s <= best_s
 
     epochs = next((count for count in range(1, kept.epochs + 1) if is_even(count)), None)
-    return "" if epochs is None else f". Breaks even after {count_of(epochs, 'epoch')}"
+    return "" if epochs is None else f". Breaks even after {counted(epochs, 'epoch')}"
 
 
 def _nothing_fits(
@@ -116,7 +106,7 @@ def _nothing_fits(
 ) -> str:
     """Which way is out of the question and why, and what comes nearest."""
     reasons = "; ".join(
-        f"{name} with {count_of(options[name].views, 'view')}: {out[name]}" for name in options if name in wanted
+        f"{name} with {counted(options[name].views, 'view')}: {out[name]}" for name in options if name in wanted
     )
     near = [options[name] for name in options if name in wanted]
     if "precomputed" in wanted and "precomputed" in options:
@@ -125,7 +115,7 @@ def _nothing_fits(
     # Of what fits the most views, else what is beyond the budget by the least.
     nearest = min(near, key=lambda option: (max(budget.share(option), 1.0), -option.views))
     fits = "fits" if budget.share(nearest) <= 1 else "comes nearest"
-    nearest_way = f"{nearest.strategy.capitalize()} with {count_of(nearest.views, 'view')} {fits}: {_cost(nearest)}"
+    nearest_way = f"{nearest.strategy.capitalize()} with {counted(nearest.views, 'view')} {fits}: {_cost(nearest)}"
     return (
         f"No way to run fits the budget. {reasons}. {nearest_way}. Ask for that many views, raise the budget, or take "
         "fewer epochs or images."

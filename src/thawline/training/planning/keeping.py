@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from thawline.training.forecast import Forecaster
+from thawline.training.planning.forecast import Forecaster
 
 # What a row takes as a share of what it takes in full.
 _STORAGES = {"float32": 1.0, "float16 or bfloat16": 0.5}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from thawline.training.planner import PhasePlan
+from thawline.training.planning.phase_plan import PhasePlan
 
 
 @dataclass

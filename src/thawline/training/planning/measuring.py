@@ -29,10 +29,10 @@ from thawline.features.options import FeatureOptions
 from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.training.compiled import Compiled
-from thawline.training.forecast import KERAS
 from thawline.training.part import Part
-from thawline.training.profile import FREE, Cost, Profile, ProfileMemory
-from thawline.training.rehearsal import MULTIPLY_ADDS_PER_S, more, rehearse, timed
+from thawline.training.planning.forecast import KERAS
+from thawline.training.planning.profile import FREE, Cost, Profile, ProfileMemory
+from thawline.training.planning.rehearsal import MULTIPLY_ADDS_PER_S, more, rehearse, timed
 from thawline.training.untouched import left_as_it_was
 
 # Profiles lie here, in the folder of the feature cache.

@@ -14,9 +14,9 @@ from thawline.features.fingerprint import row_key
 from thawline.features.prefix import Prefix
 from thawline.features.rows import Storage
 from thawline.features.sample import try_storages
-from thawline.training.kept import RamFeatures
-from thawline.training.rows import row_feeds
-from thawline.training.strategy import Feed, Preparation
+from thawline.training.strategies.kept import RamFeatures
+from thawline.training.strategies.rows import row_feeds
+from thawline.training.strategies.strategy import Feed, Preparation
 
 
 class Precomputed:

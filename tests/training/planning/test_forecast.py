@@ -6,10 +6,10 @@ import pytest
 
 from thawline.errors import BudgetError
 from thawline.features.feature_set import stored_bytes
-from thawline.training.budget import Budget
-from thawline.training.choice import decide, describe_views
-from thawline.training.forecast import Forecast, Forecaster, Place, Workload, ahead_bytes, in_pipeline
-from thawline.training.profile import FREE, Cost, Profile
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.choice import decide, describe_views
+from thawline.training.planning.forecast import Forecast, Forecaster, Place, Workload, ahead_bytes, in_pipeline
+from thawline.training.planning.profile import FREE, Cost, Profile
 
 # On two cores: an image takes 4 ms to decode, 2 ms to augment and 20 ms through the engine, all of processor time.
 PROFILE = Profile(

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thawline.features.feature_set import stored_bytes
-from thawline.training.profile import FREE, Cost, Profile
+from thawline.training.planning.profile import FREE, Cost, Profile
 
 # Images that an extraction has in each batch, and batches that are ready ahead of who asks for them.
 _EXTRACTED_AT_ONCE = 32

@@ -15,12 +15,12 @@ from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
-from thawline.training.joint import Joint, JointModel
-from thawline.training.kept import RamBudget, RamFeatures
-from thawline.training.precomputed import Precomputed
 from thawline.training.step_clock import StepClock
-from thawline.training.strategy import Feed, Strategy
-from thawline.training.streamed import Streamed
+from thawline.training.strategies.joint import Joint, JointModel
+from thawline.training.strategies.kept import RamBudget, RamFeatures
+from thawline.training.strategies.precomputed import Precomputed
+from thawline.training.strategies.strategy import Feed, Strategy
+from thawline.training.strategies.streamed import Streamed
 
 # Batches that Keras looks at before the first epoch, to learn their shapes.
 _LOOKED_AT = 2

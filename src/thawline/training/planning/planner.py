@@ -11,19 +11,19 @@ from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
-from thawline.training.budget import Budget
 from thawline.training.compiled import Compiled
-from thawline.training.disk import Disk
-from thawline.training.forecast import Forecaster, Place, Workload, ahead_bytes
-from thawline.training.kept import RAM_SHARE, RamBudget
-from thawline.training.measuring import Subject, measure_profile, recall_profile
 from thawline.training.part import Part
-from thawline.training.plan import Plan
-from thawline.training.planner import DEFAULT_VIEWS, PhasePlan, choose_plan
-from thawline.training.precomputed import Precomputed
-from thawline.training.profile import Profile
-from thawline.training.rehearsal import MULTIPLY_ADDS_PER_S
+from thawline.training.planning.budget import Budget
+from thawline.training.planning.disk import Disk
+from thawline.training.planning.forecast import Forecaster, Place, Workload, ahead_bytes
+from thawline.training.planning.measuring import Subject, measure_profile, recall_profile
+from thawline.training.planning.phase_plan import DEFAULT_VIEWS, PhasePlan, choose_plan
+from thawline.training.planning.plan import Plan
+from thawline.training.planning.profile import Profile
+from thawline.training.planning.rehearsal import MULTIPLY_ADDS_PER_S
 from thawline.training.steps import choose_steps
+from thawline.training.strategies.kept import RAM_SHARE, RamBudget
+from thawline.training.strategies.precomputed import Precomputed
 from thawline.training.untouched import left_as_it_was
 
 # "always" measures what is not remembered, "worthwhile" only where minutes depend on it, "never" not at all.

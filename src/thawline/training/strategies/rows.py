@@ -8,7 +8,7 @@ import numpy as np
 from thawline.data.batches import epoch_order, in_batches, read_ahead, with_targets
 from thawline.data.labels import Targets
 from thawline.data.sources.source import ImageSource
-from thawline.training.strategy import Feed, unwrap
+from thawline.training.strategies.strategy import Feed, unwrap
 
 # What a thread loads at once. Small rows cost more to hand over batch by batch than to read: with 5 kB each, 25 batches
 # of 32 at a time take half the processor time. Rows of megabytes come one batch at a time, so that few are in memory.

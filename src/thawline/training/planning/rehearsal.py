@@ -16,14 +16,14 @@ from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 from thawline.training.compiled import Compiled
-from thawline.training.epoch_times import EpochTimes
-from thawline.training.feeding import EpochFeed
-from thawline.training.kept import RamFeatures
 from thawline.training.part import Part
 from thawline.training.phase_fit import PhaseFit
-from thawline.training.profile import FREE, Cost
-from thawline.training.rows import row_feeds
-from thawline.training.strategy import Feed, Preparation, unwrap
+from thawline.training.planning.epoch_times import EpochTimes
+from thawline.training.planning.profile import FREE, Cost
+from thawline.training.strategies.feeding import EpochFeed
+from thawline.training.strategies.kept import RamFeatures
+from thawline.training.strategies.rows import row_feeds
+from thawline.training.strategies.strategy import Feed, Preparation, unwrap
 from thawline.training.untouched import assign, renewed, values_of
 from thawline.training.watch import LastGoodEpoch, moving_weights
 

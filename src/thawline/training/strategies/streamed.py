@@ -10,9 +10,9 @@ import numpy as np
 from thawline.data.batches import Batch, iterate
 from thawline.data.sources.source import ImageSource
 from thawline.features.prefix import Prefix
-from thawline.training.kept import RamFeatures
-from thawline.training.rows import present, row_feeds
-from thawline.training.strategy import Feed, Preparation, unwrap
+from thawline.training.strategies.kept import RamFeatures
+from thawline.training.strategies.rows import present, row_feeds
+from thawline.training.strategies.strategy import Feed, Preparation, unwrap
 
 
 class Streamed:

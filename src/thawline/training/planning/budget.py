@@ -6,7 +6,7 @@ from typing import Any
 from thawline.errors import ArgumentError
 from thawline.figures import format_bytes
 from thawline.progress import format_seconds
-from thawline.training.forecast import Forecast
+from thawline.training.planning.forecast import Forecast
 
 
 @dataclass(frozen=True)
