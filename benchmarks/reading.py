@@ -21,7 +21,7 @@ import numpy as np
 import thawline as tl
 from thawline.backend import keras
 from thawline.files import write_text
-from thawline.training import kept
+from thawline.training.strategies import kept
 
 WIDTH, CLASSES, BATCH = 1280, 5, 32
 

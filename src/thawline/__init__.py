@@ -25,7 +25,7 @@ _HOMES = {
     "ImageFrame": "thawline.data.sources.frame",
     "MLflow": "thawline.training.tracking.mlflow",
     "Phase": "thawline.training.phase",
-    "Plan": "thawline.training.plan",
+    "Plan": "thawline.training.planning.plan",
     "Stack": "thawline.facade.stack",
     "Stage": "thawline.stack.stage",
     "TensorBoard": "thawline.training.tracking.tensorboard",
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from thawline.stack.backbones import Backbone as Backbone
     from thawline.stack.stage import Stage as Stage
     from thawline.training.phase import Phase as Phase
-    from thawline.training.plan import Plan as Plan
+    from thawline.training.planning.plan import Plan as Plan
     from thawline.training.tracking.mlflow import MLflow as MLflow
     from thawline.training.tracking.tensorboard import TensorBoard as TensorBoard
 

@@ -84,3 +84,13 @@ def _scale(value: float) -> tuple[str, str]:
         value, index = value / 1000, index + 1
     digits = 0 if value >= 99.95 or index == 0 else 1
     return f"{value:.{digits}f}".removesuffix(".0"), _PREFIXES[index]
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
+        ('1 image', '1,200 images', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

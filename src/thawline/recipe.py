@@ -33,8 +33,8 @@ from thawline.features.options import EngineName, Precision, StorageName
 from thawline.figures import parse_bytes, parse_seconds
 from thawline.stack import backbones
 from thawline.stack.stage import Stage
-from thawline.training.budget import Budget
 from thawline.training.phase import Phase
+from thawline.training.planning.budget import Budget
 
 _LOSSES = {
     "categorical": "categorical_crossentropy",
