@@ -27,7 +27,7 @@ def measured(monkeypatch):
         calls.append(subject)
         return measure(subject)
 
-    monkeypatch.setattr("thawline.training.planning.measure_profile", noting)
+    monkeypatch.setattr("thawline.training.planning.planner.measure_profile", noting)
     # Machines on which tests run are busy: what matters here takes no time.
     monkeypatch.setattr(measuring, "_TRIED_S", 0.01)
     return calls
