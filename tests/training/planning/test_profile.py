@@ -215,7 +215,7 @@ def test_with_nothing_frozen_joint_is_forecast_alone(small_images, make_stack, c
 
 
 def test_what_is_too_slow_to_be_tried_is_estimated(small_images, make_stack, cache, measured, monkeypatch):
-    monkeypatch.setattr("thawline.training.rehearsal._MOST_CALLS", 0)
+    monkeypatch.setattr("thawline.training.planning.rehearsal._MOST_CALLS", 0)
     train, _ = sides(small_images)
     stack = make_stack()
     before = numbers(stack)
