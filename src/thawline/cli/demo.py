@@ -12,7 +12,8 @@ import numpy as np
 
 from thawline.cli.output import print_json, print_line, print_table
 from thawline.cli.predict import FORMS, describe_prediction
-from thawline.cli.train import Training, finish, print_accuracy, print_files, run_training
+from thawline.cli.train import finish, print_accuracy, print_files, run_training
+from thawline.cli.training import Training
 from thawline.data.sources.files import ImageFiles
 from thawline.errors import MissingDependencyError
 from thawline.export.predict import Prediction

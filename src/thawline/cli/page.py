@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from thawline.cli.train import Training
+from thawline.cli.training import Training
 from thawline.report.calibration import calibrate
 from thawline.report.findings import show_found
 from thawline.report.page import write_report

@@ -1,10 +1,11 @@
 """Who else is told of a run, as its recipe says: TensorBoard, MLflow."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from thawline.cli.training import Training
 from thawline.data.sources.source import ImageSource
 from thawline.recipe import Recipe
 from thawline.report.scores import accuracy, predicted_classes
@@ -14,9 +15,6 @@ from thawline.training.run_folder.run import RunFolder
 from thawline.training.tracking.mlflow import MLflow
 from thawline.training.tracking.tensorboard import TensorBoard
 from thawline.training.tracking.tracker import Tracker, Trackers
-
-if TYPE_CHECKING:
-    from thawline.cli.train import Training
 
 # Enough to judge an augmentation and a model by.
 _AUGMENTED, _MISTAKES = 8, 16
@@ -41,7 +39,7 @@ def open_trackers(recipe: Recipe, run: RunFolder) -> list[Tracker]:
     return list(made.values())
 
 
-def tell_results(training: "Training", trackers: Sequence[Tracker]) -> None:
+def tell_results(training: Training, trackers: Sequence[Tracker]) -> None:
     """Tells trackers what came of a training: pictures, figures and the files of the run folder."""
     told = Trackers(trackers)
     if trackers:
@@ -58,7 +56,7 @@ def _augmented(source: ImageSource) -> list[tuple[str, np.ndarray]]:
     return [picture for index in indices for picture in _picture(source, int(index), _name(source, index))]
 
 
-def _mistakes(training: "Training") -> list[tuple[str, np.ndarray]]:
+def _mistakes(training: Training) -> list[tuple[str, np.ndarray]]:
     """Held-out images that were called wrong with the greatest confidence."""
     source, names = training.validation, training.train.class_names
     labels, predicted = source.known_labels, predicted_classes(training.answers)

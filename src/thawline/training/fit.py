@@ -11,7 +11,7 @@ import numpy as np
 from thawline.backend import keras
 from thawline.data.reading import describe_reading
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError, DivergedError, RunError
+from thawline.errors import DivergedError, RunError
 from thawline.features.fingerprint import digest_weights
 from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
@@ -24,7 +24,7 @@ from thawline.training.checkpoints.phase_files import BestWeights, save_phase
 from thawline.training.checkpoints.random_state import put_random_state, random_state
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
-from thawline.training.part import Part, check_answers, make_part
+from thawline.training.part import Part, check_answers, check_same_classes, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
 from thawline.training.planning.budget import Budget
@@ -131,7 +131,7 @@ def _checked(
             for part in parts:
                 loss = compiled.phase_options(part)["loss"]
                 check_answers(part, loss, source.target_spec, len(source.class_names))
-    _check_same_classes(train, validation)
+    check_same_classes(train, validation)
     return parts, None if validation is None else validation.unaugmented()
 
 
@@ -294,17 +294,9 @@ class _Run:
     ) -> None:
         """Prepares a strategy and fits the epochs from first up to last."""
         began = time.perf_counter()
-        train, validation, options = self._train, self._validation, self._options
-        batch_size = min(train.batch_size, len(train))
         times = self._history.record.times[part.number - 1]
-        extracted_before, epochs_before = len(self._history.record.extractions), len(times.epoch_s)
-        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, options.features)
-        self._prepare(strategy, train, plan.views, "training images", part.number)
-        if validation is not None:
-            self._prepare(strategy, validation, 1, "validation images", part.number)
-        done_s = sum(done["seconds"] for done in self._history.record.extractions[extracted_before:])
-        # Before the state is kept: a run that goes on finds its features there, and takes no time for them.
-        times.extract_s += done_s
+        extracted_before_s, epochs_before = times.extract_s, len(times.epoch_s)
+        strategy = self._prepared_strategy(part, cut, plan)
         goes_on = self._goes_on(part)
         if self._resumed.get("phase") == part.number:
             self._callbacks.begin_again(self._resumed["callbacks"], is_mid_phase=goes_on)
@@ -332,16 +324,16 @@ class _Run:
 
         feed, held_out = make_feeds(
             strategy,
-            train,
-            validation,
+            self._train,
+            self._validation,
             epochs=range(first, last),
             views=plan.views,
             row_bytes=plan.row_bytes,
-            shuffle=options.shuffle,
-            class_weight=options.class_weight,
+            shuffle=self._options.shuffle,
+            class_weight=self._options.class_weight,
             budget=self._planning.ram_budget(),
         )
-        callbacks = (*options.callbacks, *part.phase.callbacks)
+        callbacks = (*self._options.callbacks, *part.phase.callbacks)
         phase_options = self._compiled.phase_options(part)
         phase_fit = PhaseFit(
             model=strategy.model,
@@ -357,8 +349,8 @@ class _Run:
             best=best,
             on_begin=on_begin,
             after_epoch=after_epoch,
-            display=self._display(part, plan, strategy, feed) if options.verbose in ("auto", 1) else None,
-            has_lines=options.verbose == 2,
+            display=self._display(part, plan, strategy, feed) if self._options.verbose in ("auto", 1) else None,
+            has_lines=self._options.verbose == 2,
         )
         try:
             self._history.record.train_s += phase_fit.run(first, last)
@@ -367,7 +359,23 @@ class _Run:
                 # Later figures of the stack are by its own loss; the model above the line may serve again.
                 strategy.model.compile(optimizer=self._compiled.optimizer, **self._compiled.options)
         frozen.check(part.number)
-        times.prepare_s += time.perf_counter() - began - done_s - sum(times.epoch_s[epochs_before:])
+        computed_s = times.extract_s - extracted_before_s + sum(times.epoch_s[epochs_before:])
+        times.prepare_s += time.perf_counter() - began - computed_s
+
+    def _prepared_strategy(self, part: Part, cut: Cut, plan: PhasePlan) -> Strategy:
+        """The strategy of a phase, with all features that it needs beforehand; how long they took is noted.
+
+        It is noted before the state is kept: a run that goes on finds its features, and takes no time for them.
+        """
+        batch_size = min(self._train.batch_size, len(self._train))
+        extractions = self._history.record.extractions
+        before = len(extractions)
+        strategy = make_strategy(plan.strategy, cut.places[plan.place], batch_size, self._options.features)
+        self._prepare(strategy, self._train, plan.views, "training images", part.number)
+        if self._validation is not None:
+            self._prepare(strategy, self._validation, 1, "validation images", part.number)
+        self._history.record.times[part.number - 1].extract_s += sum(done["seconds"] for done in extractions[before:])
+        return strategy
 
     def _display(self, part: Part, plan: PhasePlan, strategy: Strategy, feed: EpochFeed) -> EpochDisplay:
         epochs = [each.phase.epochs for each in self._parts]
@@ -484,11 +492,3 @@ class _Run:
     def _say(self, message: str) -> None:
         if self._options.announce is not None and self._options.shows_progress:
             self._options.announce(message)
-
-
-def _check_same_classes(train: ImageSource, validation: ImageSource | None) -> None:
-    if validation is not None and validation.class_names != train.class_names:
-        raise ArgumentError(
-            f"Training has the classes {', '.join(train.class_names)}, validation {', '.join(validation.class_names)}. "
-            "Both need the same in the same order: give classes= to the second source."
-        )
