@@ -1,5 +1,7 @@
 """Files written whole or not at all."""
 
+import os
+
 import pytest
 
 from thawline.files import replacing, write_text
@@ -32,6 +34,21 @@ def test_the_temporary_file_lies_beside_the_target_with_its_suffixes(tmp_path):
         assert temporary.name.startswith(".")
         temporary.write_bytes(b"x")
     assert target.read_bytes() == b"x"
+
+
+def test_what_was_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    synced = []
+
+    def sync(descriptor):
+        assert target.read_text() == "old"
+        synced.append(os.pread(descriptor, 10, 0))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_text(target, "whole")
+    assert synced == [b"whole"]
+    assert target.read_text() == "whole"
 
 
 def test_a_long_name_still_fits(tmp_path):

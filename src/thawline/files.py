@@ -20,7 +20,8 @@ _MARK = "-writing-"
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path to write to, which becomes `path` when the block ends without an error.
 
-    The temporary name keeps the suffix of `path`, because Keras and Matplotlib choose the format by it.
+    What was written is on the disk before it gets its name, so that a power cut leaves a whole file, too. The temporary
+    name keeps the suffix of `path`, because Keras and Matplotlib choose the format by it.
 
     Example:
         >>> import pathlib, tempfile
@@ -37,6 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        with temporary.open("r+b") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
