@@ -82,29 +82,42 @@ def batches(count):
 def test_each_epoch_has_every_batch_once_and_in_order(count):
     strategy, model = StubStrategy(), noting()
     with EpochFeed(strategy, StubSource(count)) as feed:
-        model.fit(feed, epochs=3, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
+        model.fit(feed.for_keras, epochs=3, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
     assert model.rows == 3 * batches(count)
 
 
 def test_what_keras_looks_at_before_the_first_epoch_is_not_computed_twice():
     strategy, model = StubStrategy(), noting()
     with EpochFeed(strategy, StubSource(13)) as feed:
-        model.fit(feed, epochs=2, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
+        model.fit(feed.for_keras, epochs=2, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
     assert strategy.given == [(epoch, batch) for epoch in range(2) for batch in range(4)]
 
 
 def test_each_epoch_is_asked_for_by_its_number_and_view():
     strategy, model = StubStrategy(), noting()
     with EpochFeed(strategy, StubSource(5), epoch=3, views=4, shuffle=True) as feed:
-        model.fit(feed, initial_epoch=3, epochs=6, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
+        model.fit(feed.for_keras, initial_epoch=3, epochs=6, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
     assert strategy.asked == [(3, 3, True), (4, 0, True), (5, 1, True)]
+
+
+def test_tensorflow_does_not_tune_how_far_it_reads_ahead():
+    """Its thread may miss the end of an epoch, and Keras would wait for it, up to as long as the epoch took."""
+    with EpochFeed(StubStrategy(), StubSource(5)) as feed:
+        assert feed.for_keras.get_tf_dataset().options().autotune.enabled is False
 
 
 def test_validation_has_all_its_batches_after_every_epoch():
     strategy, model = StubStrategy(), noting()
     held_out = StubStrategy()
     with EpochFeed(strategy, StubSource(4)) as feed, EpochFeed(held_out, StubSource(13)) as validation:
-        model.fit(feed, epochs=2, validation_data=validation, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
+        model.fit(
+            feed.for_keras,
+            epochs=2,
+            validation_data=validation.for_keras,
+            callbacks=[epoch_setter(feed)],
+            verbose=0,
+            shuffle=False,
+        )
     assert model.rows == 2 * (batches(4) + batches(13))
     assert held_out.asked == [(0, 0, False)] * 2
 
@@ -112,7 +125,7 @@ def test_validation_has_all_its_batches_after_every_epoch():
 def test_evaluate_sees_every_batch_once():
     model = noting()
     with EpochFeed(StubStrategy(), StubSource(13)) as feed:
-        model.evaluate(feed, verbose=0)
+        model.evaluate(feed.for_keras, verbose=0)
     assert model.rows == batches(13)
 
 
@@ -120,13 +133,13 @@ def test_evaluate_sees_every_batch_once():
 def test_an_error_comes_through_keras_fit_as_it_was_raised(fails_at):
     feed = EpochFeed(StubStrategy(fails_at), StubSource(13))
     with pytest.raises(UnreadableImageError, match=re.escape("roses/0042.jpg: cannot be decoded.")), feed:
-        noting().fit(feed, epochs=2, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
+        noting().fit(feed.for_keras, epochs=2, callbacks=[epoch_setter(feed)], verbose=0, shuffle=False)
 
 
 def test_an_error_comes_through_keras_evaluate_as_it_was_raised():
     feed = EpochFeed(StubStrategy((0, 3)), StubSource(13))
     with pytest.raises(UnreadableImageError), feed:
-        noting().evaluate(feed, verbose=0)
+        noting().evaluate(feed.for_keras, verbose=0)
 
 
 def test_an_error_of_someone_else_stays_what_it_was():
@@ -137,14 +150,17 @@ def test_an_error_of_someone_else_stays_what_it_was():
 
     with pytest.raises(OSError, match="a callback failed"), feed:
         noting().fit(
-            feed, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=fail)], verbose=0, shuffle=False
+            feed.for_keras,
+            callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=fail)],
+            verbose=0,
+            shuffle=False,
         )
 
 
 def test_images_weigh_what_their_class_weighs():
     model = noting()
     with EpochFeed(StubStrategy(), StubSource(5), class_weight={1: 2.5}) as feed:
-        model.fit(feed, verbose=0, shuffle=False)
+        model.fit(feed.for_keras, verbose=0, shuffle=False)
     # Classes are 0, 1, 0, 1, 0; a class that is not named weighs 1.
     assert model.weights_given == [[1.0, 2.5, 1.0, 2.5], [1.0]]
 
@@ -153,7 +169,7 @@ def test_an_images_own_weight_is_multiplied_with_that_of_its_class():
     source, model = StubSource(5), noting()
     source.weights = np.array([1.0, 2.0, 0.0, 0.5, 4.0], np.float32)
     with EpochFeed(StubStrategy(), source, class_weight={1: 3.0}) as feed:
-        model.fit(feed, verbose=0, shuffle=False)
+        model.fit(feed.for_keras, verbose=0, shuffle=False)
     assert model.weights_given == [[1.0, 6.0, 0.0, 1.5], [4.0]]
 
 

@@ -83,8 +83,8 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     feed also brings back what went wrong in it: TensorFlow turns an error of ours into one of its own, with a page of
     traces; ours says what to do.
 
-    With the source's on_error="skip" an epoch may turn out shorter than it was announced: a batch whose images all went
-    bad is passed over. Give Keras `for_keras` then, which ends where the epoch does, and an `EpochEnd`.
+    Keras is given `for_keras`. With the source's on_error="skip" an epoch may turn out shorter than it was announced: a
+    batch whose images all went bad is passed over. Then Keras needs an `EpochEnd`, too.
 
     Args:
         strategy: gives the inputs of the model.
@@ -129,12 +129,20 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
     @property
     def for_keras(self) -> Any:
-        """What Keras' `fit` and `evaluate` take for these batches.
+        """What Keras' `fit` and `evaluate` take for these batches, a data adapter of our own.
 
-        Keras asks a PyDataset for as many batches as were announced, without a way to say that there are fewer. A data
-        adapter of one's own, which Keras takes as well, may end earlier. It is only used where images may be left out.
+        Keras asks a PyDataset for as many batches as were announced, without a way to say that there are fewer; the
+        adapter ends where the epoch does. And Keras lets TensorFlow tune how far it reads ahead, whose thread now and
+        then misses that an epoch is over: Keras then waits until it looks again, after 0.01 * 2**k seconds, which may
+        take as long as the epoch did (up to a minute; TensorFlow 2.21). The adapter has it not tuned: what is read
+        ahead here is decided by the strategy.
         """
-        return _ending_adapter(self) if self._source.on_error == "skip" else self
+        return _adapter(self)
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether an epoch may have fewer batches than announced."""
+        return self._source.on_error == "skip"
 
     @property
     def num_batches(self) -> int:
@@ -202,7 +210,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._opened, self._position, self._looked_at = self.epoch, 0, []
 
     def __enter__(self) -> Self:
-        if self._source.on_error == "skip":
+        if self.may_end_early:
             # Keras warns when an epoch is shorter than announced; which images are missing was said by then.
             self._context.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
@@ -249,16 +257,22 @@ def _end(feed: EpochFeed | None, step: int) -> None:
         raise StopIteration
 
 
-def _ending_adapter(feed: EpochFeed) -> Any:
-    """Keras' own adapter for a PyDataset, but for as many batches as there are."""
-    # Keras does not export its adapters, though it takes them; so this is imported where it is needed only.
+def _adapter(feed: EpochFeed) -> Any:
+    """Keras' own adapter for a PyDataset, without its two faults: see `EpochFeed.for_keras`."""
+    # Keras does not export its adapters, though it takes them.
     adapters = import_module("keras.src.trainers.data_adapters.py_dataset_adapter")
 
-    class EndingAdapter(adapters.PyDatasetAdapter):  # type: ignore[misc, name-defined]
+    class Adapter(adapters.PyDatasetAdapter):  # type: ignore[misc, name-defined]
         def _get_iterator(self) -> Iterator[tuple[Any, ...]]:
-            return iter(feed)
+            iterator: Iterator[tuple[Any, ...]] = iter(feed) if feed.may_end_early else super()._get_iterator()
+            return iterator
 
-    return EndingAdapter(feed)
+        def get_tf_dataset(self) -> Any:
+            options = import_module("tensorflow").data.Options()
+            options.autotune.enabled = False
+            return super().get_tf_dataset().with_options(options)
+
+    return Adapter(feed)
 
 
 def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:
