@@ -48,9 +48,11 @@ def write_recipe(path: Path, side: int, epochs: int, limit: int | None) -> None:
 
 
 def thawline(*words: object) -> None:
-    """Runs a command as typed."""
+    """Runs a command as typed; what fails ends the example."""
     print(f"$ thawline {' '.join(map(str, words))}", flush=True)
-    app([*map(str, words)], standalone_mode=False)
+    code = app([*map(str, words)], standalone_mode=False)
+    if code:
+        raise SystemExit(code)
     print(flush=True)
 
 
