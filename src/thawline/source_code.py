@@ -8,6 +8,7 @@ are not followed.
 import functools
 import inspect
 from collections.abc import Mapping
+from tokenize import TokenError
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
@@ -16,6 +17,9 @@ from blake3 import blake3
 
 # Packages whose code is known by their version, which the numeric profile has.
 _KNOWN_PACKAGES = ("keras", "tensorflow", "jax", "torch", "builtins", "abc", "typing")
+
+# What Python notes of a class besides its code, from 3.13 on: its line, and attributes in an order of no meaning.
+_NOTES = ("__firstlineno__", "__static_attributes__")
 
 # Values in values in values: so far they are looked into.
 _DEEPEST = 4
@@ -29,10 +33,15 @@ def is_foreign(thing: Any) -> bool:
 def source_of(thing: Any) -> Any:
     """The source code of a class or function; its bytecode where no source is kept, as for classes of a notebook."""
     try:
-        return inspect.getsource(thing)
-    except (OSError, TypeError):
-        members = {"": thing} if isinstance(thing, FunctionType) else vars(thing)
-        return {name: describe_value(value) for name, value in members.items()}
+        source = inspect.getsource(thing)
+    except (OSError, TypeError, TokenError):
+        source = ""
+    # From Python 3.13 on a class that was made by `exec` or at a prompt gets lines of the script that was started.
+    is_its_own = not isinstance(thing, type) or f"class {thing.__name__}" in source
+    if source and is_its_own:
+        return source
+    members = {"": thing} if isinstance(thing, FunctionType) else vars(thing)
+    return {name: describe_value(value) for name, value in members.items() if name not in _NOTES}
 
 
 def describe_value(value: Any, depth: int = 0) -> Any:

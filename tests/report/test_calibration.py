@@ -36,7 +36,8 @@ def test_bins_agree_with_scikit_learn():
 def test_one_probability_of_class_1_is_as_sure_of_class_0():
     one = calibrate(np.array([[0.1], [0.8], [0.8]]), np.array([0, 1, 0]))
     both = calibrate(np.array([[0.9, 0.1], [0.2, 0.8], [0.2, 0.8]]), np.array([0, 1, 0]))
-    assert one == both
+    # Empty bins have NaN, which equals nothing.
+    assert repr(one) == repr(both)
 
 
 def test_a_bin_takes_in_its_upper_end_and_certainty_the_last_one():
