@@ -1,8 +1,10 @@
 """Descriptions of code: different where what it does may differ, equal where it is the same."""
 
 import functools
+import inspect
 import itertools
 import json
+from tokenize import TokenError
 
 import numpy as np
 import pytest
@@ -102,6 +104,28 @@ def test_dtype_shape_values_and_order_of_arrays_count():
     digests = [digest_arrays(group) for group in groups]
     assert len(set(digests)) == len(groups)
     assert digest_arrays([zeros.copy()]) == digests[0]
+
+
+@pytest.mark.parametrize("shown", ["import sys\n", TokenError("EOF in multi-line string", (1, 1))], ids=str)
+def test_a_class_for_which_python_shows_other_lines_is_described_by_what_it_does(monkeypatch, shown):
+    """Python 3.13 looks for the lines of a class in the script that was started, also when it comes from a prompt."""
+
+    def show(thing):
+        if isinstance(thing, type):
+            if isinstance(shown, str):
+                return shown
+            raise shown
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(inspect, "getsource", show)
+
+    def of(factor, line):
+        scope = {"__name__": "__main__"}
+        exec(f"class Gain:\n __firstlineno__ = {line}\n def __call__(self, image): return image * {factor}", scope)
+        return describe_callable(scope["Gain"])
+
+    assert of(2, line=1) == of(2, line=7)
+    assert of(3, line=1) != of(2, line=1)
 
 
 def test_what_holds_itself_is_described():
