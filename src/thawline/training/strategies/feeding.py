@@ -22,6 +22,9 @@ from thawline.training.strategies.precomputed import Precomputed
 from thawline.training.strategies.strategy import Feed, Strategy
 from thawline.training.strategies.streamed import Streamed
 
+# Keras takes adapters of others, but does not export its own.
+_PyDatasetAdapter = import_module("keras.src.trainers.data_adapters.py_dataset_adapter").PyDatasetAdapter
+
 # Batches that Keras looks at before the first epoch, to learn their shapes.
 _LOOKED_AT = 2
 
@@ -129,15 +132,17 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
     @property
     def for_keras(self) -> Any:
-        """What Keras' `fit` and `evaluate` take for these batches, a data adapter of our own.
+        """What Keras' `fit` and `evaluate` take for these batches: a data adapter that differs from Keras' own in two
+        things.
 
-        Keras asks a PyDataset for as many batches as were announced, without a way to say that there are fewer; the
-        adapter ends where the epoch does. And Keras lets TensorFlow tune how far it reads ahead, whose thread now and
-        then misses that an epoch is over: Keras then waits until it looks again, after 0.01 * 2**k seconds, which may
-        take as long as the epoch did (up to a minute; TensorFlow 2.21). The adapter has it not tuned: what is read
-        ahead here is decided by the strategy.
+        It may end early. Keras asks a PyDataset for as many batches as were announced, without a way to say that there
+        are fewer.
+
+        It has TensorFlow not tune how far it reads ahead, which the strategy decides. The thread that tunes looks at
+        the epoch at intervals that double, from 10 ms up to a minute, and now and then is not woken when the epoch is
+        over (TensorFlow 2.21): Keras waits for it then, up to as long as the epoch took.
         """
-        return _adapter(self)
+        return _Adapter(self)
 
     @property
     def may_end_early(self) -> bool:
@@ -257,22 +262,19 @@ def _end(feed: EpochFeed | None, step: int) -> None:
         raise StopIteration
 
 
-def _adapter(feed: EpochFeed) -> Any:
-    """Keras' own adapter for a PyDataset, without its two faults: see `EpochFeed.for_keras`."""
-    # Keras does not export its adapters, though it takes them.
-    adapters = import_module("keras.src.trainers.data_adapters.py_dataset_adapter")
+class _Adapter(_PyDatasetAdapter):  # type: ignore[misc, valid-type]
+    """Keras' own adapter for a PyDataset, but for the two things that `EpochFeed.for_keras` names."""
 
-    class Adapter(adapters.PyDatasetAdapter):  # type: ignore[misc, name-defined]
-        def _get_iterator(self) -> Iterator[tuple[Any, ...]]:
-            iterator: Iterator[tuple[Any, ...]] = iter(feed) if feed.may_end_early else super()._get_iterator()
-            return iterator
+    def _get_iterator(self) -> Iterator[tuple[Any, ...]]:
+        feed: EpochFeed = self.py_dataset
+        batches: Iterator[tuple[Any, ...]] = iter(feed) if feed.may_end_early else super()._get_iterator()
+        return batches
 
-        def get_tf_dataset(self) -> Any:
-            options = import_module("tensorflow").data.Options()
-            options.autotune.enabled = False
-            return super().get_tf_dataset().with_options(options)
-
-    return Adapter(feed)
+    def get_tf_dataset(self) -> Any:
+        """The batches as a `tf.data.Dataset`, which TensorFlow does not tune."""
+        options = import_module("tensorflow").data.Options()
+        options.autotune.enabled = False
+        return super().get_tf_dataset().with_options(options)
 
 
 def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:
