@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from thawline.arguments import height_and_width
 from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.masks import MaskPictures, Masks, find_masks
@@ -35,7 +36,7 @@ class ImageFolder(ImageSource):
 
     Args:
         directory: the folder with the class folders.
-        image_size: height and width that every image is brought to, in pixels.
+        image_size: height and width that every image is brought to, in pixels, or one number for a square.
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         color_mode: "rgb", "grayscale" or "rgba".
@@ -68,7 +69,7 @@ class ImageFolder(ImageSource):
         self,
         directory: str | os.PathLike[str],
         *,
-        image_size: tuple[int, int] = (256, 256),
+        image_size: tuple[int, int] | int = (256, 256),
         batch_size: int = 32,
         seed: int = 0,
         color_mode: ColorMode = "rgb",
@@ -111,7 +112,14 @@ class ImageFolder(ImageSource):
             )
         pictures = FilePictures(
             paths,
-            Decoding(image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg),
+            Decoding(
+                height_and_width(image_size),
+                color_mode,
+                interpolation,
+                resize=resize,
+                background=background,
+                fast_jpeg=fast_jpeg,
+            ),
         )
         numbers = np.array(labels, np.int32)
         wanted: Labels
