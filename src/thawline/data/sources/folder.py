@@ -14,16 +14,15 @@ from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation,
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.masks import MaskPictures, Masks, find_masks
 from thawline.data.sources.pictures import FilePictures
-from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
+from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note, subfolders
+from thawline.data.sources.sides import refuse_sides, sides_by_name
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
-# What the folders of a split are called; case does not matter.
-_SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
-}
+_SPLITS_ADVICE = (
+    "Use ImageFolder.splits({root}), which gives a source for each side, or ImageFolder({train}) for one of them; to "
+    "take the sides as classes, name them in classes=."
+)
 
 
 class ImageFolder(ImageSource):
@@ -57,7 +56,8 @@ class ImageFolder(ImageSource):
 
     Raises:
         FolderNotFoundError: there is no such folder.
-        DataError: no images, a single class, or a class of `classes` that is not there.
+        DataError: no images, a single class, a class of `classes` that is not there, or a folder that is split already
+            into train, validation or test: `splits` reads those.
 
     Example:
         >>> images = ImageFolder("flowers", image_size=(160, 160), seed=7)  # doctest: +SKIP
@@ -83,6 +83,8 @@ class ImageFolder(ImageSource):
         masks: str | os.PathLike[str] | None = None,
     ) -> None:
         self.directory = Path(directory)
+        if classes is None and self.directory.is_dir():
+            refuse_sides(self.directory, _SPLITS_ADVICE)
         folders = _class_folders(self.directory, classes)
         paths: list[Path] = []
         labels: list[int] = []
@@ -171,18 +173,12 @@ def _split_folders(root: Path) -> dict[str, Path]:
     """The folders of the splits by name, training first."""
     if not root.is_dir():
         raise FolderNotFoundError(f"No folder {str(root)!r}. Expected one with train, validation and test inside.")
-    present = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
-    found = {}
-    for name, words in _SPLITS.items():
-        given = [present[word] for word in words if word in present]
-        if len(given) > 1:
-            raise DataError(f"{given[0].name!r} and {given[1].name!r} in {str(root)!r} are both for {name}. Keep one.")
-        if given:
-            found[name] = given[0]
+    present = subfolders(root)
+    found = sides_by_name(present)
     if "train" not in found or len(found) < 2:
         raise DataError(
             f"Expected the folders train and validation or test in {str(root)!r}; it has "
-            f"{', '.join(entry.name for entry in present.values()) or 'none'}. For one folder per class use "
+            f"{', '.join(folder.name for folder in present) or 'none'}. For one folder per class use "
             "ImageFolder(...).split()."
         )
     return found

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from thawline.data.decode import EXTENSIONS
+from thawline.errors import DataError
 
 
 def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = False) -> list[Path]:
@@ -31,6 +32,29 @@ def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = Fal
             else:
                 skipped[ending or "no ending"] += 1
     return found
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders directly inside a folder that are not hidden, in sorted order.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir()]
+    except OSError as error:
+        raise cannot_list(error, folder) from error
+    return [folder / name for name in sorted(names)]
+
+
+def cannot_list(error: OSError, folder: Path | None = None) -> DataError:
+    """The error for a folder that cannot be listed: images that it may hold would be missing without a word."""
+    name = str(folder if error.filename is None else os.fsdecode(error.filename))
+    return DataError(
+        f"The folder {name!r} cannot be listed: {error.strerror or error}. Images inside would be left out without a "
+        "word: allow it to be read, or move it away."
+    )
 
 
 def is_hidden(name: str) -> bool:
