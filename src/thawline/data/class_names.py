@@ -59,7 +59,7 @@ def class_numbers(
         )
         return np.arange(len(known))
     if unknown:
-        raise _unknown_classes(unknown, known, wanted)
+        raise unknown_classes(unknown, known, wanted)
     lacking = [name for name in wanted if name not in known]
     if lacking:
         shown = ", ".join(map(repr, sorted(lacking)[:_TOLD])) + (", ..." if len(lacking) > _TOLD else "")
@@ -88,7 +88,7 @@ def _by_number(known: Sequence[str], wanted: Sequence[str], index: dict[str, int
     return np.arange(len(known))
 
 
-def _unknown_classes(unknown: Sequence[str], known: Sequence[str], wanted: Sequence[str]) -> DataError:
+def unknown_classes(unknown: Sequence[str], known: Sequence[str], wanted: Sequence[str]) -> DataError:
     """The error for classes that are not wanted, with the nearest name of one that is."""
     free = {name.casefold(): name for name in wanted if name not in known}
     near = [(name, free[match]) for name in unknown for match in difflib.get_close_matches(name.casefold(), free, 1)]

@@ -146,12 +146,13 @@ class StageSeries:
             return
         # Class numbers say how wide the answer must be only together with the class count.
         width = wanted.shape[-1] if len(wanted.shape) == 2 else class_count
-        if given.shape[-1] is not None and given.shape[-1] != width:
+        units = given.shape[-1]
+        if units is not None and units != width:
             have = f"the images have {class_count} classes and want" if class_count else "the labels have"
-            lacks = class_count and class_count == width < given.shape[-1]
+            lacks = width == class_count < units
             advice = "; where the images lack classes, name all of them in classes= or class_names=" if lacks else ""
             raise JointError(
-                f"Stage {name!r} gives {given.shape[-1]} values per image, but {have} {width}. "
+                f"Stage {name!r} gives {units} values per image, but {have} {width}. "
                 f"Build the last layer with {width} units{advice}."
             )
 
