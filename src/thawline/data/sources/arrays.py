@@ -135,7 +135,9 @@ def _one_set(
     if len(given) != count:
         raise DataError(f"{name} are one for each of {count} images; got {len(given)}.")
     if mode == "multi_label":
-        return read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+        hot = read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+        hot.has_numbers_only = class_names is None and _is_multi_hot(given)
+        return hot
     if mode == "regression":
         table = np.asarray(given)
         if table.ndim not in (1, 2):
@@ -159,7 +161,9 @@ def _one_set(
             f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. "
             "Correct it or give more class_names."
         )
-    return class_labels(mode, numbers.astype(np.int32), names, shape)
+    labels = class_labels(mode, numbers.astype(np.int32), names, shape)
+    labels.has_numbers_only = class_names is None
+    return labels
 
 
 def _is_multi_hot(given: Any) -> bool:

@@ -5,7 +5,7 @@ A source is pictures, the rows of them that it shows, and their labels. Rows are
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,6 +55,12 @@ class Pictures(Protocol):
 
         A row whose file cannot be read is an error. With `failed` that is told instead, each time, and a digest of the
         file's name stands in, which no content has.
+        """
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """What stands for the content of each row, found without reading it: its file, and its digest if it is known.
+
+        Two rows that have one of these in common are the same picture.
         """
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
@@ -110,6 +116,11 @@ class FilePictures:
                 if path not in self._digests:
                     failed(int(row), self._lost[path])
         return [self._digests.get(path) or _stand_in(path) for path in paths]
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """Each row's file, and its digest where that was taken already."""
+        paths = [self.names[row] for row in rows]
+        return [(path, self._digests[path]) if path in self._digests else (path,) for path in paths]
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and the digest of its file.
@@ -203,6 +214,10 @@ class ArrayPictures:
     def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
         """The digest of each row's pixels as they lie in the array, where nothing can be lost."""
         return [self._digest(int(row)) for row in rows]
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """The digest of each row that was taken already."""
+        return [(self._digests[row],) if row in self._digests else () for row in rows.tolist()]
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and their digest."""

@@ -16,9 +16,10 @@ import numpy as np
 from thawline.arguments import share, whole_number
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import EpochBatches, iterate, view_of_epoch
-from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec, checked_weights
+from thawline.data.labels import Labels, Targets, TargetSpec, checked_weights
 from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
+from thawline.data.sources.classes import HasClasses
 from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
 from thawline.data.sources.look import SourceLook
 from thawline.data.sources.pictures import Pictures
@@ -30,7 +31,7 @@ from thawline.specs import PIXELS, TensorSpec
 _MAX_SEED = 2**32 - 1
 
 
-class ImageSource(LeavesOut):
+class ImageSource(HasClasses, LeavesOut):
     """Images with labels, in a fixed order; what `Stack.fit` trains on.
 
     Every image has an index (0 to len - 1) that its path, label, weight and features share.
@@ -73,49 +74,6 @@ class ImageSource(LeavesOut):
     def __repr__(self) -> str:
         augmented = "" if self.augmentation is None else ", augmented"
         return f"{type(self).__name__}({len(self):,} images in {len(self.class_names)} classes, {self.spec}{augmented})"
-
-    @property
-    def known_labels(self) -> np.ndarray:
-        """The labels, for work that cannot do without.
-
-        Raises:
-            DataError: the images have none.
-        """
-        if self.labels is None:
-            raise DataError("These images have no labels. Use an ImageFolder with one folder per class.")
-        return self.labels
-
-    @property
-    def class_indices(self) -> dict[str, int]:
-        """The number of each class, by its name."""
-        return {name: index for index, name in enumerate(self.class_names)}
-
-    @property
-    def class_counts(self) -> dict[str, int]:
-        """How many images each class has, by its name."""
-        counts = self._labels.members(self.rows).sum(axis=0)
-        return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
-
-    def class_weights(self) -> dict[int, float]:
-        """Weights by class number that give every class the same say, for `fit(class_weight=...)`.
-
-        The weight of a class is images / (classes * images of the class), as scikit-learn's "balanced" has it; classes
-        without images are left out, sample weights are not looked at.
-
-        Raises:
-            DataError: the images do not show one class each.
-
-        Example:
-            >>> from thawline.data.sources.arrays import ImageArrays
-            >>> images = ImageArrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 0, 0, 1])
-            >>> {number: round(weight, 2) for number, weight in images.class_weights().items()}
-            {0: 0.67, 1: 2.0}
-        """
-        if self.labels is None or not isinstance(self._labels, Categorical | Sparse | Binary):
-            raise DataError("class_weights() needs one class per image: label_mode categorical, sparse or binary.")
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
-        present = int(np.count_nonzero(counts))
-        return {number: len(self) / (present * count) for number, count in enumerate(counts.tolist()) if count}
 
     @property
     def spec(self) -> TensorSpec:
