@@ -84,9 +84,11 @@ class ImageFolder(ImageSource):
         **others: Any,
     ) -> None:
         words = take_words(
-            type(self), others, {"label_mode": label_mode, "classes": classes, "resize": resize, "shuffle": True}
+            type(self),
+            others,
+            {"label_mode": as_label_mode(label_mode), "classes": classes, "resize": resize, "shuffle": True},
         )
-        label_mode, classes, resize = as_label_mode(words["label_mode"]), words["classes"], words["resize"]
+        label_mode, classes, resize = words["label_mode"], words["classes"], words["resize"]
         self.directory = Path(directory)
         is_labelled = masks is None and label_mode not in ("input", "none")
         listing = list_classes(self.directory, _as_names(classes), are_needed=is_labelled, follow_links=follow_links)

@@ -24,6 +24,7 @@ from thawline.data.sources.classes import HasClasses
 from thawline.data.sources.copies import Copies, copy_key
 from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
 from thawline.data.sources.look import SourceLook
+from thawline.data.sources.no_array import NoArray
 from thawline.data.sources.pictures import Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, grouped_positions, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
@@ -33,7 +34,7 @@ from thawline.specs import PIXELS, TensorSpec
 _MAX_SEED = 2**32 - 1
 
 
-class ImageSource(HasClasses, LeavesOut):
+class ImageSource(HasClasses, LeavesOut, NoArray):
     """Images with labels, in a fixed order; what `Stack.fit` trains on.
 
     Every image has an index (0 to len - 1) that its path, label, weight and features share.
