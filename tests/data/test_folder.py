@@ -257,6 +257,21 @@ def test_a_path_beyond_what_the_system_takes_is_an_error(image_folder, monkeypat
         ImageFolder(folder, **SIZE)
 
 
+def test_a_link_that_leads_nowhere_may_have_been_a_class(image_folder, tmp_path):
+    folder = image_folder({"a": 1, "b": 1})
+    (folder / "c").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(DataError, match=r"images/c' cannot be listed: No such file or directory"):
+        ImageFolder(folder, **SIZE)
+    (folder / "c").unlink()
+    (folder / "c").symlink_to(folder / "c")
+    with pytest.raises(DataError, match=r"images/c' cannot be listed: Too many levels of symbolic links"):
+        ImageFolder(folder, **SIZE)
+    (folder / "c").unlink()
+    (folder / "notes.txt").symlink_to(tmp_path / "gone.txt")
+    (folder / "c").symlink_to(folder / "b")
+    assert ImageFolder(folder, **SIZE).class_counts == {"a": 1, "b": 1, "c": 1}
+
+
 def shut_out(monkeypatch, folder, error):
     """Makes the system refuse to list one folder, as it refuses root nothing by itself."""
     real = os.scandir

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from thawline.data.sources.scan import files_inside, find_images, is_image, known_endings, skipped_note, subfolders
-from thawline.data.sources.sides import refuse_sides
+from thawline.data.sources.sides import look_like_sides, refuse_sides
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 # Names of the folder itself, of which all images are one class then, as Keras' users write it.
@@ -218,6 +218,14 @@ def _say_what_is_left(directory: Path, listing: Listing) -> None:
         warnings.warn(
             f"Class folders without images: {_list(empty)}. They are classes with 0 images, so that the other classes "
             "keep their numbers; to leave them out, delete them or name the others in classes=.",
+            stacklevel=4,
+        )
+    sides = look_like_sides([directory / name for name in listing.class_names])
+    if sides:
+        warnings.warn(
+            f"{_list(folder.name for folder in sides)} in {str(directory)!r} look like sides of a split, with the same "
+            "folders inside, but are taken as classes, because there are other folders beside them. If they are sides, "
+            f"use ImageFolder.splits({str(directory)!r}).",
             stacklevel=4,
         )
     outside = _count_inside(directory)
