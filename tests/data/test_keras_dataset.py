@@ -74,6 +74,14 @@ def test_predict_and_evaluate_go_in_the_order_of_the_images(images):
     )
 
 
+def test_images_are_float32_pixels_or_what_the_source_makes_of_them(images):
+    pixels = tl.KerasDataset(images, shuffle=False)[0][0]
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels[2], images.image(2))
+    scaled = tl.KerasDataset(images.augment(rescale=1 / 255), shuffle=False)[0][0]
+    np.testing.assert_allclose(scaled, pixels / 255, rtol=1e-6)
+
+
 def test_an_epoch_counts_only_when_it_began(images):
     dataset = tl.KerasDataset(images.augment(**TURNED), shuffle=False)
     first = dataset[0][0]

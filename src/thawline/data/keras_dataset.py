@@ -19,7 +19,8 @@ KerasBatch = tuple[Any, ...]
 class KerasDataset(keras.utils.PyDataset):  # type: ignore[misc]
     """A source as a `keras.utils.PyDataset`, for models that are trained without a `Stack`.
 
-    Every image comes exactly once per epoch, the last batch as short as it is. Order and views are those of
+    Images are float32 (n, height, width, channels), pixels from 0 to 255 unless the source standardizes them. Every
+    image comes exactly once per epoch, the last batch as short as it is. Order and views are those of
     `source.batches(epoch)`; epochs are counted by Keras, so that every epoch shows new views. What Keras reads before
     an epoch to learn shapes counts for nothing. Threads decode the images of a batch.
 
@@ -109,6 +110,8 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _as_keras(batch: Batch) -> KerasBatch:
+    # Subclassed models do not cast whole numbers; Keras' own loaders give float32, too.
+    images = batch.images.astype(np.float32, copy=False)
     if batch.targets is None:
-        return (batch.images,)
-    return (batch.images, batch.targets) if batch.weights is None else (batch.images, batch.targets, batch.weights)
+        return (images,)
+    return (images, batch.targets) if batch.weights is None else (images, batch.targets, batch.weights)

@@ -5,6 +5,7 @@ do not depend on what one copy of the data lacks.
 """
 
 import difflib
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -47,7 +48,12 @@ class Listing:
 
 
 def list_classes(
-    directory: Path, classes: Sequence[str] | None, *, are_needed: bool = True, follow_links: bool = False
+    directory: Path,
+    classes: Sequence[str] | None,
+    *,
+    are_needed: bool = True,
+    loose: bool = False,
+    follow_links: bool = False,
 ) -> Listing:
     """The images in the class folders of a folder.
 
@@ -56,6 +62,7 @@ def list_classes(
         classes: the class folders in the order of their numbers; None takes all, sorted.
         are_needed: whether images need a class. Where they do not, images directly inside are taken when no class
             folder holds any.
+        loose: whether images directly inside are taken, too, when class folders hold some; no image has a class then.
         follow_links: whether folders that are symbolic links are entered, each folder once.
 
     Raises:
@@ -73,7 +80,8 @@ def list_classes(
         _check_names(names)
         _refuse_misspelt(directory, names)
     listing = _in_folders(directory, names, follow_links)
-    if not listing.paths and classes is None and not are_needed:
+    is_flat = not listing.paths or (loose and _count_inside(directory) > 0)
+    if is_flat and classes is None and not are_needed:
         skipped = Counter[str]()
         flat = find_images(directory, skipped, follow_links=follow_links)
         listing = Listing(flat, None, (), dict(skipped))
@@ -115,8 +123,9 @@ def _in_folders(directory: Path, names: Sequence[str], follow_links: bool) -> Li
     numbers: list[int] = []
     skipped = Counter[str]()
     for number, name in enumerate(names):
-        if (directory / name).is_dir():
-            found = find_images(directory / name, skipped, follow_links=follow_links)
+        folder = _folder_of(directory, name)
+        if folder is not None:
+            found = find_images(folder, skipped, follow_links=follow_links)
             paths += found
             numbers += [number] * len(found)
     return Listing(paths, np.array(numbers, np.int32), tuple(names), dict(skipped))
@@ -140,7 +149,18 @@ def _check_names(classes: Sequence[str]) -> None:
 
 
 def _missing(directory: Path, classes: Sequence[str]) -> list[str]:
-    return [name for name in classes if not (directory / name).is_dir()]
+    return [name for name in classes if _folder_of(directory, name) is None]
+
+
+def _folder_of(directory: Path, name: str) -> Path | None:
+    """The folder of a class, also where its accents are composed in another way, as they are on a Mac."""
+    if (directory / name).is_dir():
+        return directory / name
+    wanted = unicodedata.normalize("NFC", name)
+    if wanted.isascii():
+        return None
+    folders = _nested_folders(directory, len(PurePosixPath(name).parts))
+    return next((directory / folder for folder in folders if unicodedata.normalize("NFC", folder) == wanted), None)
 
 
 def _refuse_misspelt(directory: Path, classes: Sequence[str]) -> None:
