@@ -51,8 +51,8 @@ class ImageFolder(ImageSource):
         others: words of `keras.utils.image_dataset_from_directory`, which are taken where they mean the same
             (`class_names`, `labels=None`, `crop_to_aspect_ratio`, ...) and else answered with what stands for them.
 
-    Without labels (label_mode "none" or "input") or with masks, images may also lie directly inside the folder; none has a
-    class then.
+    Without labels (label_mode "none" or "input") or with masks, images may also lie directly inside the folder; none
+    has a class then.
 
     Raises:
         FolderNotFoundError: there is no such folder.
