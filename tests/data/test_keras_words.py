@@ -1,10 +1,10 @@
 """Words of Keras' loaders in sources: taken where they mean the same, else answered with what stands for them."""
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+from thawline.backend import keras
 from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
