@@ -82,6 +82,16 @@ class HasClasses:
         parts = self._labels.parts if isinstance(self._labels, Outputs) else {}
         return {name: part.class_names for name, part in parts.items() if part.answers_classes}
 
+    def label_text(self, index: int) -> str:
+        """The label of an image for people: its class, its classes or its numbers; empty where there is none.
+
+        Example:
+            >>> from thawline.data.sources.arrays import ImageArrays
+            >>> ImageArrays(np.zeros((2, 8, 8, 3), np.uint8), ["cat", "dog"]).label_text(1)
+            'dog'
+        """
+        return self._labels.text(int(self.rows[index]))
+
     @property
     def answers_classes(self) -> bool:
         """Whether targets are made of class numbers, so that what a target means depends on the order of the names."""
