@@ -209,6 +209,31 @@ def test_a_layer_of_a_probe_that_cannot_be_built_is_named_with_its_phase():
         recipe.build_phases(2)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("GlobalAvgPool", "GlobalAvgPool2D"),
+        ("GlobalAveragePooling", "GlobalAveragePooling2D"),
+        ("conv", "Conv2D"),
+        ("Conv2DTranspos", "Conv2DTranspose"),
+        ("MaxPoolin1D", "MaxPooling1D"),
+        ("Dropot", "Dropout"),
+    ],
+)
+def test_the_nearest_layer_is_one_for_images(written, meant):
+    layers = [{"name": "head", "layers": [written]}]
+    with pytest.raises(RecipeError, match=rf"'{written}' is no layer that a recipe may use\. Did you mean '{meant}'\?"):
+        parse_recipe(content(stack=layers)).build_stages(2)
+
+
+def test_the_case_of_a_layer_does_not_matter():
+    layers = [{"name": "head", "layers": ["globalaveragepooling2d", {"dense": {"units": "classes"}}, "relu"]}]
+    (stage,) = parse_recipe(content(stack=layers)).build_stages(2)
+    assert [type(layer).__name__ for layer in stage.model.layers] == ["GlobalAveragePooling2D", "Dense", "ReLU"]
+    with pytest.raises(RecipeError, match="'lambda' is no layer"):
+        parse_recipe(content(stack=[{"name": "head", "layers": ["lambda"]}])).build_stages(2)
+
+
 def test_images_are_split_and_only_the_training_side_is_augmented(image_folder):
     folder = image_folder(2, count=8)
     recipe = parse_recipe(

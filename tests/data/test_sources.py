@@ -150,7 +150,7 @@ def test_images_without_class_folders_are_refused_with_their_number(image_folder
             {"label_mode": "ints"},
             "label_mode is one of categorical, sparse, binary, multi_label, regression, input, none; got 'ints'",
         ),
-        ({"image_size": 8}, r"image_size is \(height, width\) .*got 8"),
+        ({"image_size": 8.0}, r"image_size is \(height, width\) .*got 8.0"),
         ({"image_size": (8, 8, 3)}, r"image_size is \(height, width\) .*got \(8, 8, 3\)"),
         ({"color_mode": "bgr"}, "color_mode is one of 'rgb', 'grayscale', 'rgba'; got 'bgr'"),
     ],

@@ -8,6 +8,7 @@ set of that image alone, so it cannot depend on the others. The price is that sh
 images about share * n fall on a side, with a standard deviation of sqrt(n * share * (1 - share)), in every class.
 """
 
+import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ def positions(keys: Sequence[bytes], seed: int) -> np.ndarray:
         >>> bool(first == third != second)
         True
     """
-    start = seed.to_bytes(8, "little")
+    start = operator.index(seed).to_bytes(8, "little")
     digests = (blake3(start + key, derive_key_context="thawline split").digest(length=8) for key in keys)
     words = np.frombuffer(b"".join(digests), "<u8")
     # 53 bits fill a float's mantissa: uniform in [0, 1).

@@ -165,7 +165,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            cleaned = clean.check(field.name, clean.plain(getattr(self, field.name)))
+            cleaned = clean.check(field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, cleaned)
         if 0 < self.shear_range < 1:
             warnings.warn(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
+from thawline.arguments import height_and_width
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.class_folders import list_classes, refuse_one_class
@@ -27,7 +28,7 @@ class ImageFolder(ImageSource):
 
     Args:
         directory: the folder with the class folders.
-        image_size: height and width that every image is brought to, in pixels.
+        image_size: height and width that every image is brought to, in pixels, or one number for a square.
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         color_mode: "rgb", "grayscale" or "rgba".
@@ -67,7 +68,7 @@ class ImageFolder(ImageSource):
         self,
         directory: str | os.PathLike[str],
         *,
-        image_size: tuple[int, int] = (256, 256),
+        image_size: tuple[int, int] | int = (256, 256),
         batch_size: int = 32,
         seed: int = 0,
         color_mode: ColorMode = "rgb",
@@ -94,7 +95,14 @@ class ImageFolder(ImageSource):
         paths, names, numbers = listing.paths, listing.class_names, listing.numbers
         pictures = FilePictures(
             paths,
-            Decoding(image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg),
+            Decoding(
+                height_and_width(image_size),
+                color_mode,
+                interpolation,
+                resize=resize,
+                background=background,
+                fast_jpeg=fast_jpeg,
+            ),
         )
         wanted: Labels
         if masks is None:

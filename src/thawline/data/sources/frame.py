@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from thawline.arguments import height_and_width
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
 from thawline.data.sources.masks import MaskPictures, Masks
@@ -33,7 +34,7 @@ class ImageFrame(ImageSource):
         mask_column: the column with the files of masks, which are the targets then, as in `ImageFolder(masks=)`;
             labels are not looked at.
         directory: the folder that relative names start from; by default the CSV file's own, or the working folder.
-        image_size: height and width that every image is brought to, in pixels.
+        image_size: height and width that every image is brought to, in pixels, or one number for a square.
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         color_mode: "rgb", "grayscale" or "rgba".
@@ -76,7 +77,7 @@ class ImageFrame(ImageSource):
         weight_column: str | None = None,
         mask_column: str | None = None,
         directory: str | os.PathLike[str] | None = None,
-        image_size: tuple[int, int] = (256, 256),
+        image_size: tuple[int, int] | int = (256, 256),
         batch_size: int = 32,
         seed: int = 0,
         color_mode: ColorMode = "rgb",
@@ -96,7 +97,14 @@ class ImageFrame(ImageSource):
             raise DataError("The table has no rows.")
         pictures = FilePictures(
             _existing_files(names, self.directory, path_column),
-            Decoding(image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg),
+            Decoding(
+                height_and_width(image_size),
+                color_mode,
+                interpolation,
+                resize=resize,
+                background=background,
+                fast_jpeg=fast_jpeg,
+            ),
         )
         reader = _LabelReader(self._columns, len(names), pictures.shape, label_separator)
         weights = None

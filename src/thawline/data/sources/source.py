@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from thawline.arguments import share, whole_number
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import EpochBatches, iterate, view_of_epoch
 from thawline.data.labels import Labels, Targets, TargetSpec, checked_weights
@@ -58,13 +59,9 @@ class ImageSource(HasClasses, LeavesOut):
         seed: int,
         weights: np.ndarray | None = None,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ArgumentError(f"batch_size is a whole number from 1 up; got {batch_size!r}.")
-        if not isinstance(seed, int) or not 0 <= seed <= _MAX_SEED:
-            raise ArgumentError(f"seed is a whole number from 0 to {_MAX_SEED}; got {seed!r}.")
         self.pictures = pictures
-        self.batch_size = batch_size
-        self.seed = seed
+        self.batch_size = whole_number("batch_size", batch_size)
+        self.seed = whole_number("seed", seed, 0, _MAX_SEED)
         self.paths = pictures.names
         self.rows = np.arange(len(pictures.names))
         self.class_names = labels.class_names
@@ -169,9 +166,8 @@ class ImageSource(HasClasses, LeavesOut):
             >>> validation.class_counts
             {'0': 10, '1': 10}
         """
-        for name, share in (("validation", validation), ("test", 0.5 if test is None else test)):
-            if not isinstance(share, float) or not 0 < share < 1:
-                raise ArgumentError(f"{name} is a share between 0 and 1, like 0.2; got {share!r}.")
+        validation = share("validation", validation)
+        test = None if test is None else share("test", test)
         if validation + (test or 0.0) >= 1:
             raise ArgumentError(f"validation {validation:g} and test {test:g} leave nothing for training.")
         if exact and groups is not None:
@@ -199,8 +195,7 @@ class ImageSource(HasClasses, LeavesOut):
             ArgumentError: k is no whole number from 2 up.
             DataError: a fold would be empty, or an image has no group.
         """
-        if not isinstance(k, int) or k < 2:
-            raise ArgumentError(f"k is a whole number of folds from 2 up; got {k!r}.")
+        k = whole_number("k", k, 2, of="folds")
         images = self._with_digests()
         numbers = np.floor(images._positions(groups) * k).astype(np.int64)
         pairs = []
@@ -294,8 +289,7 @@ class ImageSource(HasClasses, LeavesOut):
         Raises:
             ArgumentError: the number is below 1.
         """
-        if not isinstance(per_class, int) or per_class < 1:
-            raise ArgumentError(f"limit is a whole number of images per class from 1 up; got {per_class!r}.")
+        per_class = whole_number("limit", per_class, of="images per class")
         labels = self._labels.strata(self.rows)
         kept = [np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)]
         return self.select(np.sort(np.concatenate(kept)))
@@ -446,6 +440,7 @@ class ImageSource(HasClasses, LeavesOut):
             raise ArgumentError(
                 f"start is 0 or more, and shard (index, count) with index < count; got {start}, {shard}."
             )
+        epoch, start = whole_number("epoch", epoch, 0), whole_number("start", start, 0)
         view = view_of_epoch(epoch, views)
         shuffle = self.shuffle if shuffle is None else shuffle
         return iterate(self, view, epoch=epoch, shuffle=shuffle, start=start, shard=shard)
