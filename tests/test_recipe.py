@@ -301,7 +301,21 @@ def test_a_stage_that_does_not_fit_is_a_joint_error():
 def test_the_template_of_init_is_a_valid_recipe():
     recipe = parse_recipe(yaml.safe_load(TEMPLATE), folder=Path("/data"))
     assert recipe.data.train == "/data/images"
+    assert recipe.data.exact
     assert recipe.phases[0].epochs == 10
+
+
+def test_the_lines_about_a_table_in_the_template_of_init_are_true():
+    lines = TEMPLATE.replace("  train: images ", "  # ").replace("  # train: labels.csv", "  train: labels.csv")
+    for key in ("images", "paths", "labels"):
+        lines = lines.replace(f"  # {key}:", f"  {key}:")
+    data = parse_recipe(yaml.safe_load(lines), folder=Path("/data")).data
+    assert (data.train, data.images, data.paths, data.labels) == (
+        "/data/labels.csv",
+        "/data/photos",
+        "filename",
+        "class",
+    )
 
 
 def test_all_images_of_a_recipe_are_scaled_as_those_it_trains_on(recipe_file, image_folder, tmp_path):

@@ -10,7 +10,10 @@ import yaml
 
 import thawline as tl
 from small_project import small_recipe, thawline
+from thawline.cli.export import _facts
 from thawline.cli.images import describe_shares
+from thawline.recipe import load_recipe
+from thawline.training.run_folder.run import RunFolder
 
 # pytest.warns gives the warnings on that it does not want, as of the test: Keras 3.15's own, see pyproject.toml.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -79,6 +82,12 @@ def test_a_folder_that_the_recipe_names_for_validation_is_taken_instead_of_the_s
     assert done.exit_code == 0, done.output
     assert f"{sides / 'test'} is measured on, as the recipe says, and val/ is left alone" in done.stderr
     assert "18 training and 6 validation images" in done.stderr
+
+
+def test_a_card_says_which_images_were_held_out(sides, tmp_path):
+    assert thawline("train", recipe_with(tmp_path)).exit_code == 0
+    run = RunFolder.open(tmp_path / "runs" / "small")
+    assert _facts(run, load_recipe(run.recipe_path))["split"]["how"] == f"held out: {sides / 'val'}"
 
 
 def test_a_class_called_train_is_a_class(image_folder, tmp_path):

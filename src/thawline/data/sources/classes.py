@@ -97,6 +97,11 @@ class HasClasses:
         """Whether targets are made of class numbers, so that what a target means depends on the order of the names."""
         return self._labels.answers_classes
 
+    @property
+    def has_named_classes(self) -> bool:
+        """Whether targets are made of classes that have names, rather than of numbers that nobody gave names."""
+        return self._labels.answers_classes and not self._labels.has_numbers_only
+
     def with_class_names(self, class_names: ClassNames) -> Self:
         """The same images with the classes in this order: each keeps its name, and gets the number it has there.
 
