@@ -80,6 +80,8 @@ def test_files_of_stages_are_relative_to_the_recipe_and_words_stay_words(recipe_
         ),
         ({"phases": [{"train": "head", "epochs": 1, "callbacks": []}]}, "phases.0.callbacks is not known"),
         ({"data": {}}, "data.train is missing"),
+        ({"data": {"train": "x", "masks": "y"}}, "data.masks is not known; a recipe trains on classes. For masks use"),
+        ({"data": {"train": "x", "test": "y"}}, "data.test is not known; other images are measured by  thawline eval"),
         ({"data": {"train": "x", "image_size": "big"}}, "data.image_size: .* got 'big'"),
         ({"stack": [{"name": "a"}]}, "stage 'a' has one of backbone, layers or model; got none"),
         ({"stack": [{"name": "a", "layers": ["Flatten"], "pooling": "avg"}]}, "which belong to a backbone"),

@@ -8,7 +8,7 @@ from thawline.cli.output import print_json, print_line, print_table
 from thawline.data.sources.source import ImageSource
 from thawline.facade.stack import load
 from thawline.recipe import load_recipe
-from thawline.training.naming import tell_common_images
+from thawline.training.common_images import tell_common_images
 from thawline.training.run_folder.run import RunFolder
 
 
