@@ -3,7 +3,7 @@
 import warnings
 from pathlib import Path
 
-from thawline.cli.images import open_images, open_other
+from thawline.cli.images import open_other
 from thawline.cli.output import print_json, print_line, print_table
 from thawline.data.sources.source import ImageSource
 from thawline.facade.stack import load
@@ -17,7 +17,7 @@ def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> No
     run = RunFolder.open(path)
     recipe, stack = load_recipe(run.recipe_path), load(run.stack_path)
     if data is None:
-        _, images = open_images(recipe, quiet=quiet)
+        _, images = recipe.open_images()
     else:
         images = open_other(recipe, data, stack.class_names, quiet=quiet)
     _warn_of_trained_images(run, images)

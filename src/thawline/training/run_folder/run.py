@@ -3,7 +3,8 @@
 Written before the training begins:
 recipe.yaml       what was asked for, every value written out
 environment.json  versions and machine
-data.json         the images of each side: folder, classes, and a digest of their content
+data.json         the images of each side: folder or table, classes, and a digest of their content; the files that were
+                  passed over, by ending
 split.csv         which file is on which side, its label, and a digest of its content
 labels.txt        the class names in the order of the answers
 plan.json         the strategy of each phase, why, and what it was expected to take
