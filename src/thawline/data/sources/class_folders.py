@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from thawline.data.sources.scan import files_inside, find_images, is_image, known_endings, skipped_note, subfolders
-from thawline.data.sources.sides import look_like_sides, refuse_sides
+from thawline.data.sources.sides import refuse_sides, why_no_sides
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 # Names of the folder itself, of which all images are one class then, as Keras' users write it.
@@ -240,12 +240,11 @@ def _say_what_is_left(directory: Path, listing: Listing) -> None:
             "keep their numbers; to leave them out, delete them or name the others in classes=.",
             stacklevel=4,
         )
-    sides = look_like_sides([directory / name for name in listing.class_names])
-    if sides:
+    reason = why_no_sides(directory)
+    if reason:
         warnings.warn(
-            f"{_list(folder.name for folder in sides)} in {str(directory)!r} look like sides of a split, with the same "
-            "folders inside, but are taken as classes, because there are other folders beside them. If they are sides, "
-            f"use ImageFolder.splits({str(directory)!r}).",
+            f"{str(directory)!r} looks split into sides ({_list(listing.class_names)}), but is read as a class for "
+            f"each folder, because {reason}. If they are sides, use ImageFolder.splits({str(directory)!r}).",
             stacklevel=4,
         )
     outside = _count_inside(directory)
