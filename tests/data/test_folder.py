@@ -49,6 +49,7 @@ def test_classes_may_lie_deeper(image_folder):
             ["Cc", "d5/a"],
             r"no such folder\. Did you mean 'c'\? A class without images needs an empty folder 'Cc' beside",
         ),
+        ([], r"classes names no folder\. Leave it out for all of them\."),
         ("c", r"classes is a list of class folders; got 'c'\. Write \['c'\]\."),
     ],
 )

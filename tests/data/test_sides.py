@@ -84,7 +84,8 @@ def test_sides_beside_other_folders_are_classes_with_a_word(image_folder):
     assert source.class_counts == {"annotations": 0, "more": 1, "train": 2, "val": 1}
     assert str(caught[-1].message) == (
         f"{str(root)!r} looks split into sides (annotations, more, train, val), but is read as a class for each "
-        f"folder, because there are other folders beside them. If they are sides, use ImageFolder.splits({str(root)!r})."
+        "folder, because there are other folders beside them. If they are sides, use "
+        f"ImageFolder.splits({str(root)!r})."
     )
     assert [len(part) for part in ImageFolder.splits(root, classes=["a"], label_mode="none", **SIZE).values()] == [1, 1]
 

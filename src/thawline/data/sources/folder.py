@@ -213,4 +213,7 @@ def _as_names(classes: Any) -> list[str] | None:
     """Names of classes as a list of text; numbers are names, too."""
     if isinstance(classes, str):
         raise ArgumentError(f"classes is a list of class folders; got {classes!r}. Write [{classes!r}].")
-    return None if classes is None else [str(name) for name in classes]
+    names = None if classes is None else [str(name) for name in classes]
+    if names == []:
+        raise ArgumentError("classes names no folder. Leave it out for all of them.")
+    return names
