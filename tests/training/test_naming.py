@@ -1,5 +1,8 @@
 """A stack knows its classes by name: fit, evaluate, predict and a loaded stack, whatever order images have them in."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -167,6 +170,31 @@ def test_outputs_keep_the_names_of_their_classes(tmp_path):
     bad = tl.ImageArrays(pixels, {**labels, "kind": ["dark", "grey"]}, label_mode=modes)
     with pytest.raises(DataError, match=r"not known: grey \(1\)"):
         loaded.evaluate(bad, verbose=0)
+
+
+def test_a_file_that_knows_nothing_of_outputs_opens(tmp_path):
+    knowing_stack(["1", "5"]).save(tmp_path / "stack.keras")
+    with zipfile.ZipFile(tmp_path / "stack.keras") as new, zipfile.ZipFile(tmp_path / "old.keras", "w") as old:
+        for name in new.namelist():
+            content = new.read(name)
+            if name == "thawline.json":
+                entry = json.loads(content)
+                del entry["output_class_names"]
+                content = json.dumps(entry)
+            old.writestr(name, content)
+    loaded = tl.load(tmp_path / "old.keras")
+    assert (loaded.class_names, loaded.output_class_names) == (("1", "5"), {})
+
+
+def test_masks_have_no_class_names_to_keep(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1, activation="softmax")])
+    stack = tl.Stack([tl.Stage(model, "only", value_range=(0, 1))])
+    stack.compile("sgd", "sparse_categorical_crossentropy")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    masks = pixels[..., 0] > 127
+    stack.fit(tl.ImageArrays(pixels, ["a", "b", "a", "b"], masks=masks), verbose=0)
+    assert stack.class_names == ()
+    stack.evaluate(tl.ImageArrays(pixels, ["x", "y", "z", "z"], masks=masks), verbose=0)
 
 
 def test_an_autoencoder_takes_folders_of_any_classes(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from thawline.data.captions import tell_numbers
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -78,6 +79,10 @@ class Labels:
     def content(self, rows: np.ndarray) -> bytes:
         """What the targets of these rows depend on, to tell one training from another."""
         return b"" if self.values is None else np.ascontiguousarray(self._chosen(rows)).tobytes()
+
+    def text(self, row: int) -> str:
+        """The label of a row for people: the name of its class; empty where there is none."""
+        return self.class_names[int(self.values[row])] if self.values is not None and self.class_names else ""
 
     def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> "Labels":
         """The same labels where class k is number `numbers[k]` of other names; only `answers_classes` has it.
@@ -193,6 +198,11 @@ class MultiLabel(Labels):
         shown: np.ndarray = self._chosen(rows) > 0
         return shown
 
+    def text(self, row: int) -> str:
+        """The names of the classes that the row shows."""
+        shown = self.members(np.array([row]))[0]
+        return ", ".join(name for name, is_shown in zip(self.class_names, shown, strict=True) if is_shown) or "none"
+
     def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> Labels:
         """The columns, moved to their new places."""
         assert self.values is not None
@@ -238,6 +248,11 @@ class Regression(Labels):
         edges = np.unique(np.quantile(self._first, np.arange(1, _BINS) / _BINS))
         bins: np.ndarray = np.searchsorted(edges, self._first[rows], side="right")
         return bins
+
+    def text(self, row: int) -> str:
+        """The first numbers."""
+        assert self.values is not None
+        return tell_numbers(self.values[row].reshape(-1).tolist())
 
     def members(self, rows: np.ndarray) -> np.ndarray:
         """Numbers are no classes."""
@@ -312,6 +327,10 @@ class Outputs(Labels):
         columns = np.stack([part.strata(rows) for part in self.parts.values()], axis=1)
         combinations: np.ndarray = np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
         return combinations
+
+    def text(self, row: int) -> str:
+        """The label of every output, with the output's name."""
+        return "; ".join(f"{name}: {part.text(row)}" for name, part in self.parts.items())
 
     def content(self, rows: np.ndarray) -> bytes:
         """The contents of every output, in order."""

@@ -177,6 +177,7 @@ class Stack(AskedStack):
         """Loss and metrics over all images, without augmentation.
 
         Classes are found by name, in whatever order the images have them; one that they lack is a class without images.
+        Images that were trained on are not looked for, as a stack keeps no list of them; `thawline evaluate` does that.
 
         Args:
             data: images with labels.
@@ -210,6 +211,8 @@ class Stack(AskedStack):
         verbose: int | str = "auto",
     ) -> np.ndarray:
         """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
+
+        Classes are in the order of `class_names` of the stack, whatever order the images have them in.
 
         An image that cannot be decoded is an error; with the source's on_error="skip" its row is NaN and `unreadable`
         lists it.

@@ -80,16 +80,15 @@ class RecipeImages:
         sides = find_sides(train) if train.is_dir() else None
         if sides is None:
             return Places(train, validation)
-        left = [f"{side.name}/" for name, side in sides.items() if name == "test"]
         told = f"{train.name} is split already: {sides['train'].name}/ is trained on"
         if validation is not None:
             told += f", {validation} is measured on, as the recipe says"
-            left += [f"{side.name}/" for name, side in sides.items() if name == "validation" and side != validation]
         elif "validation" in sides:
             validation = sides["validation"]
             told += f", {validation.name}/ is measured on (no share of the images is held out)"
         else:
             told += f", of which {given:.0%} is held out"
+        left = [f"{folder.name}/" for name, folder in sides.items() if name != "train" and folder != validation]
         rest = f", and {' and '.join(left)} {'is' if len(left) == 1 else 'are'} left alone" if left else ""
         return Places(sides["train"], validation, told + rest)
 

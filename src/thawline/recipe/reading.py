@@ -21,6 +21,12 @@ from thawline.recipe.sections import (
     StageRecipe,
 )
 
+# What people look for in a recipe, and where it is.
+_ELSEWHERE = {
+    "data.masks": "a recipe trains on classes. For masks use tl.ImageFolder(masks=...) and Stack.fit in Python",
+    "data.test": "other images are measured by  thawline evaluate RUN --data FOLDER",
+}
+
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe.
@@ -114,7 +120,9 @@ def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each thing that pydantic found."""
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("function-", "tuple[")))
-        if problem["type"] == "extra_forbidden":
+        if place in _ELSEWHERE:
+            yield f"{place} is not known; {_ELSEWHERE[place]}."
+        elif problem["type"] == "extra_forbidden":
             word = str(problem["loc"][-1])
             known = _known_keys(problem["loc"][:-1])
             near = difflib.get_close_matches(word, known, 1, cutoff=0.5)

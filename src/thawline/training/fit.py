@@ -22,9 +22,10 @@ from thawline.training.checkpoints.checkpoint import Checkpoint, restore
 from thawline.training.checkpoints.identity import identify
 from thawline.training.checkpoints.phase_files import BestWeights, save_phase
 from thawline.training.checkpoints.random_state import put_random_state, random_state
+from thawline.training.common_images import warn_of_common_images
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
-from thawline.training.naming import name_classes, named_as, warn_of_common_images
+from thawline.training.naming import name_classes, named_as
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit

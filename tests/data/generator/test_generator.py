@@ -255,7 +255,7 @@ def test_featurewise_statistics_are_those_of_what_the_batches_show():
     batches = generator.flow(images, batch_size=20)
     with pytest.raises(
         ArgumentError,
-        match=r"center and featurewise_std_normalization need statistics .* Call fit\(images\) first, or set \.mean and",
+        match=r"center and featurewise_std_normalization need .* Call fit\(images\) first, or set \.mean and \.std",
     ):
         next(batches)
     generator.fit(images)

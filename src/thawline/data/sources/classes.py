@@ -82,10 +82,25 @@ class HasClasses:
         parts = self._labels.parts if isinstance(self._labels, Outputs) else {}
         return {name: part.class_names for name, part in parts.items() if part.answers_classes}
 
+    def label_text(self, index: int) -> str:
+        """The label of an image for people: its class, its classes or its numbers; empty where there is none.
+
+        Example:
+            >>> from thawline.data.sources.arrays import ImageArrays
+            >>> ImageArrays(np.zeros((2, 8, 8, 3), np.uint8), ["cat", "dog"]).label_text(1)
+            'dog'
+        """
+        return self._labels.text(int(self.rows[index]))
+
     @property
     def answers_classes(self) -> bool:
         """Whether targets are made of class numbers, so that what a target means depends on the order of the names."""
         return self._labels.answers_classes
+
+    @property
+    def has_named_classes(self) -> bool:
+        """Whether targets are made of classes that have names, rather than of numbers that nobody gave names."""
+        return self._labels.answers_classes and not self._labels.has_numbers_only
 
     def with_class_names(self, class_names: ClassNames) -> Self:
         """The same images with the classes in this order: each keeps its name, and gets the number it has there.

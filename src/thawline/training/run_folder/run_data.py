@@ -9,6 +9,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from thawline.data.sources.passed_over import passed_over
 from thawline.data.sources.source import ImageSource
 from thawline.files import NAMES, replacing, write_json
 from thawline.training.checkpoints.identity import describe_source
@@ -24,11 +25,13 @@ class Side:
         name: "train" or "validation".
         source: its images.
         folder: the folder that paths are told from.
+        table: the table that names them, or None.
     """
 
     name: str
     source: ImageSource
     folder: Path
+    table: Path | None = None
 
 
 def write_data(run: Path, sides: list[Side]) -> None:
@@ -42,6 +45,15 @@ def write_data(run: Path, sides: list[Side]) -> None:
         for side in sides:
             writer.writerows(_rows(side))
     write_json(run / "data.json", _describe(sides))
+
+
+def trained_digests(run: Path) -> set[str]:
+    """The digests of the training side that `write_data` wrote, in hexadecimal digits; none where it wrote nothing."""
+    path = run / "split.csv"
+    if not path.exists():
+        return set()
+    with path.open(encoding="utf-8", errors=NAMES, newline="") as file:
+        return {row["digest"] for row in csv.DictReader(file) if row["side"] == "train"}
 
 
 def data_changes(run: Path, sides: list[Side]) -> str:
@@ -91,6 +103,7 @@ def _describe(sides: list[Side]) -> dict[str, Any]:
     parts: dict[str, Mapping[str, Any]] = {
         side.name: {
             "folder": str(side.folder),
+            **({} if side.table is None else {"table": str(side.table)}),
             "images": len(side.source),
             "classes": side.source.class_counts,
             "digest": describe_source(side.source)["images"],
@@ -98,4 +111,5 @@ def _describe(sides: list[Side]) -> dict[str, Any]:
         for side in sides
     }
     whole = blake3("".join(part["digest"] for part in parts.values()).encode()).hexdigest()
-    return {"digest": whole, **parts}
+    over = passed_over(side.source for side in sides)
+    return {"digest": whole, **parts, **({"passed_over": over} if over else {})}
