@@ -2,7 +2,8 @@
 
 Pillow reads the header first (`formats`), so that a file's format and its size in pixels are known before anything is
 spent on it. OpenCV decodes what it decodes right, which is nearly every photo, and everything with 16 bits; Pillow
-decodes the rest: transparency, CMYK, animations, GIF, TIFF and PPM. Both release the GIL. `resize` makes it one size.
+decodes the rest: transparency, CMYK, animations, GIF, TIFF, PPM, AVIF and HEIF. Both release the GIL. `resize` makes it
+one size.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, open_header
+from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, open_header, reason_of
 from thawline.data.resize import Interpolation, Resize, resize_pixels
 from thawline.errors import ArgumentError, UnreadableImageError
 
@@ -141,7 +142,8 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
     an animation or a file with pages the first image is taken. The file's ending does not matter, its content does.
 
     Args:
-        data: the bytes of a JPEG, PNG, BMP, GIF, WebP, TIFF or PPM (PGM, PBM) file.
+        data: the bytes of a JPEG, PNG, BMP, GIF, WebP, TIFF, PPM (PGM, PBM) or AVIF file, or of HEIF (HEIC) where
+            pillow-heif is installed (`pip install 'thawline[heic]'`).
         decoding: size, colour and interpolation.
         name: the file's name, for errors.
 
@@ -160,9 +162,8 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
         pixels = _read_pixels(data, image, decoding)
     # Decoders meet damaged pixels with whatever they stumble over.
     except Exception as error:
-        reason = str(error) or type(error).__name__
         raise UnreadableImageError(
-            f"{name}: cannot be decoded: {reason}. Replace the file or take it out of the folder."
+            f"{name}: cannot be decoded: {reason_of(error)}. Replace the file or take it out of the folder."
         ) from error
     return resize_pixels(
         pixels,
@@ -209,11 +210,12 @@ def _opencv(data: bytes, flags: int, image: ImageFile.ImageFile) -> np.ndarray:
     """What OpenCV decodes, always with a third axis; where it fails, Pillow gives the reason."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+        reason = "the pixel data are damaged"
+    except cv2.error as error:
+        pixels, reason = None, reason_of(error)
     if pixels is None:
         image.load()
-        raise ValueError("the pixel data are damaged")
+        raise ValueError(reason)
     shaped: np.ndarray = pixels if pixels.ndim == 3 else pixels[..., None]
     return shaped
 

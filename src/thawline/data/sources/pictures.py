@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
+from thawline.data.formats import reason_of
 from thawline.data.resize import INTERPOLATIONS
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
 from thawline.progress import progress
@@ -224,7 +225,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
+        raise UnreadableImageError(f"{path}: cannot be read: {reason_of(error)}. Check the file.") from error
 
 
 def _digest_file(path: Path) -> tuple[bytes | UnreadableImageError, bytes | None]:

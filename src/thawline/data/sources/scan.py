@@ -4,11 +4,13 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from thawline.data.decode import EXTENSIONS
+from thawline.data.formats import BEGINNING_BYTES, EXTENSIONS, FORMATS, format_of, install_advice
 
 
 def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = False) -> list[Path]:
     """The images below a folder in sorted order; other files are counted by their ending.
+
+    A file without an ending is an image where its content begins as one.
 
     With `follow_links`, folders that are symbolic links are entered, too, but every folder once only: links may go
     round in circles.
@@ -26,11 +28,27 @@ def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = Fal
             ending = Path(name).suffix.lower()
             if is_hidden(name):
                 continue
-            if ending in EXTENSIONS:
-                found.append(Path(parent, name))
+            path = Path(parent, name)
+            if is_image(path):
+                found.append(path)
             else:
                 skipped[ending or "no ending"] += 1
     return found
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file counts as an image: by its ending, or, where it has none, by the beginning of its content."""
+    ending = path.suffix.lower()
+    if ending:
+        return ending in EXTENSIONS
+    try:
+        # Nothing but files: opening a pipe would wait for its writer.
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return format_of(file.read(BEGINNING_BYTES)) in FORMATS
+    except OSError:
+        return False
 
 
 def is_hidden(name: str) -> bool:
@@ -44,4 +62,5 @@ def known_endings() -> str:
 def skipped_note(skipped: dict[str, int]) -> str:
     if not skipped:
         return ""
-    return " Other files: " + ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items())) + "."
+    listed = ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items()))
+    return f" Other files: {listed}.{install_advice(skipped)}"
