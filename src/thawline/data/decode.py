@@ -27,6 +27,8 @@ __all__ = [
     "Interpolation",
     "Resize",
     "decode",
+    "turn",
+    "turn_of",
 ]
 
 ColorMode = Literal["rgb", "grayscale", "rgba"]
@@ -255,20 +257,45 @@ def _scaled(deep: np.ndarray) -> np.ndarray:
     return pixels.reshape(deep.shape)
 
 
-def _upright(pixels: np.ndarray, image: ImageFile.ImageFile) -> np.ndarray:
-    """Applies the orientation in EXIF; what cannot be read there counts as upright."""
+def turn_of(image: ImageFile.ImageFile, *, by_header: bool = False) -> int:
+    """The orientation that EXIF notes, 1 to 8; 1, upright, where there is none or it cannot be read.
+
+    Args:
+        image: from `open_header`.
+        by_header: do not look behind the pixels, for which a PNG would be decoded.
+    """
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        exif = Image.Image.getexif(image) if by_header else image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)
     except Exception:
         orientation = 1
+    return orientation if orientation in range(2, 9) else 1
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (height, width, ...) as they stand upright.
+
+    Args:
+        pixels: as they lie in the file.
+        orientation: EXIF's number, 1 to 8.
+
+    Example:
+        >>> turn(np.array([[1, 2, 3]]), 6).tolist()
+        [[1], [2], [3]]
+    """
     if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     # How the axes that are then left run, per EXIF's table.
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _upright(pixels: np.ndarray, image: ImageFile.ImageFile) -> np.ndarray:
+    """Applies the orientation in EXIF; what cannot be read there counts as upright."""
+    return turn(pixels, turn_of(image))
 
 
 def _in_mode(pixels: np.ndarray, decoding: Decoding) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 
 from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
-from thawline.data.sources.masks import MaskPictures, Masks, find_masks
+from thawline.data.sources.mask_paths import lies_flat, match_masks
+from thawline.data.sources.masks import MaskFiles, Masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
 from thawline.data.sources.source import ImageSource
@@ -50,9 +51,15 @@ class ImageFolder(ImageSource):
             0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
         classes: the class folders in the order of their numbers, instead of all in sorted order. They may lie deeper,
             like "garden/roses", but not one inside the other.
-        masks: a folder with a mask of the same name for each image (`masks/roses/0042.png`, any ending): grey pixels or
-            the indices of a palette are class numbers. Targets are the masks then, uint8 (n, height, width, 1), which
-            get the geometry of their image's view; the class folders serve exact splits only, and one is enough.
+        masks: a folder with a mask of the same name for each image (`masks/roses/0042.png`, any ending; or the same
+            word more in all names, `0042_mask.png`, also beside the images, where masks is their folder). Grey pixels
+            or the indices of a palette are class numbers; where all masks hold 0 and one other number, that is class 1.
+            Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above 255, which get the
+            size, crop, padding and EXIF turn of their image, to the nearest pixel, and the geometry of its view. Images
+            may lie in the directory itself; class folders serve exact splits only, and one is enough.
+        mask_colors: the colours of the masks in the order of the classes, like [(0, 0, 0), (128, 0, 0)], or greys, like
+            [0, 255]; None where masks hold class numbers.
+        mask_background: the class number around masks of padded images.
         follow_links: whether folders that are symbolic links are entered, each folder once.
 
     Raises:
@@ -81,9 +88,16 @@ class ImageFolder(ImageSource):
         classes: Sequence[str] | None = None,
         follow_links: bool = False,
         masks: str | os.PathLike[str] | None = None,
+        mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
+        mask_background: int = 0,
     ) -> None:
         self.directory = Path(directory)
-        folders = _class_folders(self.directory, classes)
+        is_flat = masks is not None and classes is None and lies_flat(self.directory)
+        folders = [self.directory] if is_flat else _class_folders(self.directory, classes)
+        # They may lie beside the folder of the images, in the directory.
+        folders = [
+            folder for folder in folders if is_flat or masks is None or folder.resolve() != Path(masks).resolve()
+        ]
         paths: list[Path] = []
         labels: list[int] = []
         skipped: Counter[str] = Counter()
@@ -104,6 +118,10 @@ class ImageFolder(ImageSource):
             kept = [label for label in range(len(names)) if names[label] not in empty]
             labels = [kept.index(label) for label in labels]
             names = [names[label] for label in kept]
+        files: list[Path] = []
+        if masks is not None:
+            kept, files = match_masks(paths, self.directory, Path(masks), follow_links=follow_links)
+            paths, labels = [paths[index] for index in kept], [labels[index] for index in kept]
         if len(names) < 2 and masks is None and label_mode not in ("input", "none"):
             raise DataError(
                 f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
@@ -118,8 +136,8 @@ class ImageFolder(ImageSource):
         if masks is None:
             wanted = class_labels(label_mode, numbers, names, pictures.shape)
         else:
-            files = find_masks(paths, self.directory, Path(masks))
-            wanted = Masks(MaskPictures(files, pictures.decoding.image_size), numbers, names)
+            drawn = MaskFiles(files, pictures, colors=mask_colors, background=mask_background)
+            wanted = Masks(drawn) if is_flat else Masks(drawn, numbers, names)
         super().__init__(
             pictures,
             wanted,

@@ -11,7 +11,7 @@ import numpy as np
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
-from thawline.data.sources.masks import MaskPictures, Masks
+from thawline.data.sources.masks import MaskFiles, Masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
@@ -32,6 +32,8 @@ class ImageFrame(ImageSource):
         weight_column: the column with sample weights, numbers from 0 up, or None.
         mask_column: the column with the files of masks, which are the targets then, as in `ImageFolder(masks=)`;
             labels are not looked at.
+        mask_colors: the colours of the masks in the order of the classes, as in `ImageFolder`.
+        mask_background: the class number around masks of padded images.
         directory: the folder that relative names start from; by default the CSV file's own, or the working folder.
         image_size: height and width that every image is brought to, in pixels.
         batch_size: images per batch.
@@ -75,6 +77,8 @@ class ImageFrame(ImageSource):
         label_columns: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "class",
         weight_column: str | None = None,
         mask_column: str | None = None,
+        mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
+        mask_background: int = 0,
         directory: str | os.PathLike[str] | None = None,
         image_size: tuple[int, int] = (256, 256),
         batch_size: int = 32,
@@ -107,7 +111,7 @@ class ImageFrame(ImageSource):
             labels = reader.read(label_columns, label_mode, class_names)
         else:
             masks = _existing_files(_column(self._columns, mask_column, "mask_column"), self.directory, mask_column)
-            labels = Masks(MaskPictures(masks, pictures.decoding.image_size))
+            labels = Masks(MaskFiles(masks, pictures, colors=mask_colors, background=mask_background))
         super().__init__(
             pictures,
             labels,

@@ -121,13 +121,16 @@ class FilePictures:
         """
         path = self.names[row]
         data = _read(path)
-        pixels = decode(data, self.decoding, name=str(path))
+        pixels = self._decoded(row, data)
         digest = blake3(data).digest()
         if self._digests.setdefault(path, digest) != digest:
             # Or the next run would remember, and fail in the same way.
             self._memory.forget(path, DIGEST)
             raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
         return pixels, digest
+
+    def _decoded(self, row: int, data: bytes) -> np.ndarray:
+        return decode(data, self.decoding, name=str(self.names[row]))
 
     def _read_digests(self, paths: list[Path], show_progress: bool, failed: Failed | None) -> None:
         with (
