@@ -75,6 +75,7 @@ class DataRecipe(_Strict):
     resize: Resize = "stretch"
     background: tuple[int, int, int] = (255, 255, 255)
     fast_jpeg: bool = False
+    file_range: tuple[float, float] | Literal["image"] | None = None
     on_error: Literal["raise", "skip"] = "raise"
     label_mode: Literal["categorical", "sparse", "binary"] = "categorical"
     limit: int | None = None
@@ -241,6 +242,7 @@ class Recipe(_Strict):
             resize=self.data.resize,
             background=self.data.background,
             fast_jpeg=self.data.fast_jpeg,
+            file_range=self.data.file_range,
         )
 
     @property
@@ -254,6 +256,7 @@ class Recipe(_Strict):
             resize=data.resize,
             background=data.background,
             fast_jpeg=data.fast_jpeg,
+            file_range=data.file_range,
         )
 
     @property

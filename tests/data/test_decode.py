@@ -366,6 +366,12 @@ def test_image_sizes_that_are_no_pair_of_whole_numbers_are_refused(size):
         Decoding(size)
 
 
+def test_whole_numbers_may_be_those_of_numpy():
+    given = Decoding((np.int64(8), np.uint8(6)), background=tuple(np.array([1, 2, 3])))
+    assert given == Decoding((8, 6), background=(1, 2, 3))
+    assert all(type(number) is int for number in (*given.image_size, *given.background))
+
+
 def test_unknown_words_are_refused_with_the_known_ones():
     with pytest.raises(ArgumentError, match="color_mode is one of 'rgb', 'grayscale', 'rgba'; got 'bgr'"):
         Decoding((8, 8), "bgr")

@@ -6,6 +6,7 @@ decodes the rest: transparency, CMYK, animations, GIF, TIFF, PPM, AVIF and HEIF.
 one size.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, open_header, reason_of
+from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, largest_of_ppm, open_header, reason_of
 from thawline.data.resize import Interpolation, Resize, resize_pixels
 from thawline.errors import ArgumentError, UnreadableImageError
 
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_PIXELS",
     "ColorMode",
     "Decoding",
+    "FileRange",
     "Interpolation",
     "Resize",
     "decode",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 ColorMode = Literal["rgb", "grayscale", "rgba"]
+
+# The numbers in files of more than 8 bits that become 0 and 255: stated, each image's own, or None for all that fit.
+FileRange = tuple[float, float] | Literal["image"] | None
 
 _CHANNELS = {"rgb": 3, "grayscale": 1, "rgba": 4}
 
@@ -84,9 +89,13 @@ class Decoding:
             interpolation="area". Two photos of 640x427 at 150x150 were decoded and resized 1.5 to 2.6 times as fast,
             and their pixels moved by 1.2 and 3.1 of 255 on average, single ones by 74; at 50x50 by 3.4 and 5.6, single
             ones by 105. Off by default: nothing changes unasked.
+        file_range: which numbers become 0 and 255 in PNG, TIFF and PGM files of more than 8 bits: (0, 4095) for 12 bits
+            in 16, or "image" for the smallest and the largest number of each image; what lies outside becomes 0 or 255.
+            With a range, TIFFs of 32 bits and of numbers below 0 are read, too. None takes 0 and 65535. Files of 8 bits
+            stay as they are. (A stage's `value_range` is what a model takes; this is what files hold.)
 
     Raises:
-        ArgumentError: a size or colour is not made of whole numbers in range, or a word is not known.
+        ArgumentError: a size or colour is not made of whole numbers in range, a range is none, or a word is not known.
 
     Example:
         >>> Decoding((160, 160), resize="pad").shape
@@ -99,6 +108,7 @@ class Decoding:
     resize: Resize = field(default="stretch", kw_only=True)
     background: tuple[int, int, int] = field(default=(255, 255, 255), kw_only=True)
     fast_jpeg: bool = field(default=False, kw_only=True)
+    file_range: FileRange = field(default=None, kw_only=True)
     max_pixels: int = field(default=MAX_PIXELS, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -107,8 +117,9 @@ class Decoding:
             raise ArgumentError(f"image_size is (height, width) in whole pixels, like (160, 160); got {size!r}.")
         if not _are_whole(colour, 3) or min(colour) < 0 or max(colour) > 255:
             raise ArgumentError(f"background is (red, green, blue), whole numbers from 0 to 255; got {colour!r}.")
-        object.__setattr__(self, "image_size", tuple(size))
-        object.__setattr__(self, "background", tuple(colour))
+        object.__setattr__(self, "image_size", tuple(map(int, size)))
+        object.__setattr__(self, "background", tuple(map(int, colour)))
+        object.__setattr__(self, "file_range", _checked_range(self.file_range))
         _check_word("color_mode", self.color_mode, get_args(ColorMode))
         _check_word("interpolation", self.interpolation, get_args(Interpolation))
         _check_word("resize", self.resize, get_args(Resize))
@@ -125,7 +136,7 @@ class Decoding:
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the bytes, for a fingerprint."""
-        return {
+        known: dict[str, Any] = {
             "image_size": list(self.image_size),
             "color_mode": self.color_mode,
             "interpolation": self.interpolation,
@@ -135,6 +146,8 @@ class Decoding:
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
         }
+        # Only where it is given: what was made without it stays what it is.
+        return known if self.file_range is None else {**known, "file_range": self.file_range}
 
 
 def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarray:
@@ -188,13 +201,13 @@ def fill_colour(decoding: Decoding) -> tuple[int, ...]:
 def _read_pixels(data: bytes, image: ImageFile.ImageFile, decoding: Decoding) -> np.ndarray:
     """The whole image, upright, in the channels of the colour mode."""
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise ValueError("it holds numbers of 32 bits, whose range is not known; 8 and 16 bits are read")
+        return _in_mode(_read_wide(image, decoding.file_range), decoding)
     if is_deep(image, data):
-        return _in_mode(_read_deep(data, image), decoding)
+        return _in_mode(_read_deep(data, image, decoding.file_range), decoding)
     is_plain = image.mode in _OPENCV_MODES and not image.has_transparency_data
     if is_plain and image.format in _OPENCV_FORMATS and not getattr(image, "is_animated", False):
         return _read_plain(data, image, decoding)
-    return _in_mode(_read_with_pillow(image), decoding)
+    return _in_mode(_read_with_pillow(image, data, decoding.file_range), decoding)
 
 
 def _read_plain(data: bytes, image: ImageFile.ImageFile, decoding: Decoding) -> np.ndarray:
@@ -222,12 +235,24 @@ def _opencv(data: bytes, flags: int, image: ImageFile.ImageFile) -> np.ndarray:
     return shaped
 
 
-def _read_deep(data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
+def _read_wide(image: ImageFile.ImageFile, file_range: FileRange) -> np.ndarray:
+    """By Pillow: grey numbers of 32 bits, whose range has to be given."""
+    if file_range is None:
+        raise ValueError(
+            "it holds numbers of 32 bits, whose range is not known; 8 and 16 bits are read, others with file_range="
+        )
+    image.load()
+    return _upright(_ranged(np.asarray(image)[..., None], file_range), image)
+
+
+def _read_deep(data: bytes, image: ImageFile.ImageFile, file_range: FileRange) -> np.ndarray:
     """By OpenCV: 16 bits as they are, with their alpha, scaled to 8; Pillow would cut colours to their upper half."""
     deep = _opencv(data, cv2.IMREAD_UNCHANGED, image)
-    if deep.dtype != np.uint16:
-        raise ValueError(f"it holds numbers of the type {deep.dtype}; 8 and 16 bits without sign are read")
-    pixels = _scaled(deep)
+    if deep.dtype != np.uint16 and file_range is None:
+        raise ValueError(
+            f"it holds numbers of the type {deep.dtype}; 8 and 16 bits without sign are read, others with file_range="
+        )
+    pixels = _scaled(deep) if file_range is None else _ranged(deep, file_range)
     clear = image.info.get("transparency")
     if pixels.shape[2] == 1 and isinstance(clear, int):
         # The grey that stands for transparent in a PNG; OpenCV sees to it in colours only.
@@ -241,12 +266,13 @@ def _read_deep(data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
     return _upright(pixels, image)
 
 
-def _read_with_pillow(image: ImageFile.ImageFile) -> np.ndarray:
+def _read_with_pillow(image: ImageFile.ImageFile, data: bytes, file_range: FileRange) -> np.ndarray:
     """By Pillow: 8 bits with whatever transparency there is, the first frame or page."""
     image.load()
     if image.mode == "I":
         # PGM of more than 8 bits, which Pillow scales to 65535.
-        return _scaled(np.asarray(image).astype(np.uint16)[..., None])
+        spread = np.asarray(image).astype(np.uint16)[..., None]
+        return _scaled(spread) if file_range is None else _ranged(spread * (largest_of_ppm(data) / 65535), file_range)
     converted: Image.Image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return _upright(np.asarray(converted), image)
 
@@ -255,6 +281,22 @@ def _scaled(deep: np.ndarray) -> np.ndarray:
     """16 bits as 8: divided by 257 and rounded, so that 65535 becomes 255."""
     pixels: np.ndarray = cv2.convertScaleAbs(deep, alpha=1 / 257)
     return pixels.reshape(deep.shape)
+
+
+def _ranged(numbers: np.ndarray, file_range: FileRange) -> np.ndarray:
+    """Numbers (height, width, channels) as 8 bits: those of the range become 0 to 255, rounded; alpha is 16 bits."""
+    has_alpha = numbers.shape[2] == 4
+    values = numbers[..., :3] if has_alpha else numbers
+    finite = values[np.isfinite(values)]
+    if isinstance(file_range, tuple):
+        low, high = file_range
+    else:
+        low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+    # An image of one number is black: it has no range.
+    span = float(high) - float(low) or math.inf
+    shares = (np.nan_to_num(values.astype(np.float64), nan=float(low)) - float(low)) * (255 / span)
+    pixels: np.ndarray = shares.clip(0, 255).round().astype(np.uint8)
+    return np.dstack([pixels, _scaled(numbers[..., 3])]) if has_alpha else pixels
 
 
 def turn_of(image: ImageFile.ImageFile, *, by_header: bool = False) -> int:
@@ -338,7 +380,23 @@ def _are_whole(numbers: object, count: int) -> bool:
     """Whether this is a tuple or list of so many whole numbers."""
     if not isinstance(numbers, tuple | list) or len(numbers) != count:
         return False
-    return all(isinstance(number, int) for number in numbers)
+    return all(isinstance(number, int | np.integer) for number in numbers)
+
+
+def _checked_range(given: object) -> FileRange:
+    """A range of numbers as floats, or the word for each image's own."""
+    if given is None:
+        return None
+    if isinstance(given, str) and given == "image":
+        return "image"
+    parts = list(given) if isinstance(given, tuple | list) else []
+    numbers = [float(part) for part in parts if isinstance(part, int | float | np.number)]
+    if len(parts) != 2 or len(numbers) != 2 or not all(map(math.isfinite, numbers)) or not numbers[0] < numbers[1]:
+        raise ArgumentError(
+            "file_range is (lowest, highest), the numbers in files that become 0 and 255, like (0, 4095), or 'image' "
+            f"for each image's own; got {given!r}."
+        )
+    return numbers[0], numbers[1]
 
 
 def _check_word(argument: str, value: object, allowed: tuple[str, ...]) -> None:

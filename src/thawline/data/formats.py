@@ -257,6 +257,19 @@ def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
     return False
 
 
+def largest_of_ppm(data: bytes) -> int:
+    """The largest number that a pixel of a PPM or PGM may have, which Pillow brings to 255 or 65535.
+
+    It is the third number of the header, behind width and height; remarks run from # to the end of the line.
+
+    Example:
+        >>> largest_of_ppm(b"P5 # by hand\n6 8 4095\n")
+        4095
+    """
+    lines = (line.partition(b"#")[0] for line in data[2:4096].splitlines())
+    return int(b" ".join(lines).split()[2])
+
+
 def _refuse_too_many(size: tuple[int, int], max_pixels: int, name: str) -> None:
     width, height = size
     if width * height > max_pixels:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ImageFile, TiffImagePlugin
 
 from thawline.data.decode import turn, turn_of
-from thawline.data.formats import is_deep, open_header, reason_of
+from thawline.data.formats import is_deep, largest_of_ppm, open_header, reason_of
 from thawline.errors import ArgumentError, UnreadableImageError
 
 # The largest class number: what 16 bits hold.
@@ -223,15 +223,8 @@ def _largest_grey(image: ImageFile.ImageFile, data: bytes) -> int:
         bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
         return (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
     if image.format == "PPM":
-        return _largest_of_ppm(data)
+        return largest_of_ppm(data)
     return 255
-
-
-def _largest_of_ppm(data: bytes) -> int:
-    """The third number of a PGM's header, behind width and height; remarks run from # to the end of the line."""
-    lines = (line.partition(b"#")[0] for line in data[2:4096].splitlines())
-    words = b" ".join(lines).split()
-    return int(words[2])
 
 
 def _unscaled(grey: np.ndarray, scaled_to: int, largest: int) -> np.ndarray:

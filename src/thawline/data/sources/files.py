@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
+from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import Labels
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, known_endings, skipped_note
@@ -19,7 +19,7 @@ class ImageFiles(ImageSource):
 
     Args:
         paths: files, and folders of which every image is taken, in sorted order.
-        image_size, batch_size, color_mode, interpolation, resize, background, fast_jpeg, on_error: as in
+        image_size, batch_size, color_mode, interpolation, resize, background, fast_jpeg, file_range, on_error: as in
             `ImageFolder`.
 
     Raises:
@@ -39,6 +39,7 @@ class ImageFiles(ImageSource):
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
+        file_range: FileRange = None,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         if isinstance(paths, str | os.PathLike):
@@ -57,7 +58,13 @@ class ImageFiles(ImageSource):
             FilePictures(
                 found,
                 Decoding(
-                    image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg
+                    image_size,
+                    color_mode,
+                    interpolation,
+                    resize=resize,
+                    background=background,
+                    fast_jpeg=fast_jpeg,
+                    file_range=file_range,
                 ),
             ),
             Labels(),

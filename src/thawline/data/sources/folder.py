@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation, Resize
+from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.mask_paths import lies_flat, match_masks
 from thawline.data.sources.masks import MaskFiles, Masks
@@ -45,6 +45,8 @@ class ImageFolder(ImageSource):
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
         fast_jpeg: decode large JPEGs at a part of their size: up to 2.6 times as fast, with slightly other pixels (see
             `thawline.data.decode.Decoding`); needs interpolation="area".
+        file_range: the numbers in files of 16 bits that become 0 and 255, like (0, 4095), or "image" for the smallest
+            and the largest of each image; None takes 0 and 65535. Files of 8 bits stay as they are.
         on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
             file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
@@ -83,6 +85,7 @@ class ImageFolder(ImageSource):
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
+        file_range: FileRange = None,
         on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
@@ -129,7 +132,15 @@ class ImageFolder(ImageSource):
             )
         pictures = FilePictures(
             paths,
-            Decoding(image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg),
+            Decoding(
+                image_size,
+                color_mode,
+                interpolation,
+                resize=resize,
+                background=background,
+                fast_jpeg=fast_jpeg,
+                file_range=file_range,
+            ),
         )
         numbers = np.array(labels, np.int32)
         wanted: Labels

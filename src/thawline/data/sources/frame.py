@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
+from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
 from thawline.data.sources.masks import MaskFiles, Masks
 from thawline.data.sources.pictures import FilePictures
@@ -44,6 +44,8 @@ class ImageFrame(ImageSource):
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
         fast_jpeg: decode large JPEGs at a part of their size: up to 2.6 times as fast, with slightly other pixels (see
             `thawline.data.decode.Decoding`); needs interpolation="area".
+        file_range: the numbers in files of 16 bits that become 0 and 255, like (0, 4095), or "image" for the smallest
+            and the largest of each image; None takes 0 and 65535. Files of 8 bits stay as they are.
         on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
             file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32), "binary" (float32 0 or 1), "multi_label"
@@ -88,6 +90,7 @@ class ImageFrame(ImageSource):
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
+        file_range: FileRange = None,
         on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
@@ -100,7 +103,15 @@ class ImageFrame(ImageSource):
             raise DataError("The table has no rows.")
         pictures = FilePictures(
             _existing_files(names, self.directory, path_column),
-            Decoding(image_size, color_mode, interpolation, resize=resize, background=background, fast_jpeg=fast_jpeg),
+            Decoding(
+                image_size,
+                color_mode,
+                interpolation,
+                resize=resize,
+                background=background,
+                fast_jpeg=fast_jpeg,
+                file_range=file_range,
+            ),
         )
         reader = _LabelReader(self._columns, len(names), pictures.shape, label_separator)
         weights = None
