@@ -210,8 +210,8 @@ def test_an_image_size_that_cannot_work_is_refused(weights, downloads):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 224}, r"image_size is two whole numbers.*but 224 came"),
-        ({"image_size": (0, 32)}, r"image_size is two whole numbers.*but \(0, 32\) came"),
+        ({"image_size": 22.4}, r"image_size is \(height, width\) in whole pixels.*got 22\.4"),
+        ({"image_size": (0, 32)}, r"image_size is \(height, width\) in whole pixels.*got \(0, 32\)"),
         ({"pooling": "mean"}, r"pooling is None, 'avg' or 'max', but 'mean' came"),
         ({"weights": "imagnet"}, r"weights is 'imagenet', None or a path.*but 'imagnet' came"),
     ],

@@ -1,7 +1,9 @@
 """Phase: what may be asked."""
 
+import json
 import re
 
+import numpy as np
 import pytest
 
 import thawline as tl
@@ -9,12 +11,25 @@ from thawline.backend import keras
 from thawline.errors import ArgumentError
 
 
-@pytest.mark.parametrize("epochs", [0, -1, 1.5, None, "3"])
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, None, "3", True])
 def test_epochs_are_a_whole_number_from_one_up(epochs):
     with pytest.raises(
         ArgumentError, match=re.escape(f"A phase's epochs are a whole number from 1 up; got {epochs!r}.")
     ):
         tl.Phase("head", epochs)
+
+
+def test_numpys_numbers_are_pythons():
+    given = tl.Phase(
+        "head",
+        np.int64(3),
+        learning_rate=np.float32(0.5),
+        early_stopping=np.int64(2),
+        learning_rate_factors={"base": np.float32(0.5)},
+        views=np.int64(4),
+    )
+    plain = tl.Phase("head", 3, learning_rate=0.5, early_stopping=2, learning_rate_factors={"base": 0.5}, views=4)
+    assert json.dumps(given.describe()) == json.dumps(plain.describe())
 
 
 @pytest.mark.parametrize("rate", [0, -1e-3, float("nan")])

@@ -3,6 +3,7 @@
 The order is a pure function of (seed, epoch); which thread loads what changes nothing.
 """
 
+import operator
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from blake3 import blake3
 
+from thawline.arguments import as_whole
 from thawline.data.labels import Targets
 from thawline.errors import ArgumentError, DataError, ImageChangedError, UnreadableImageError
 
@@ -94,7 +96,7 @@ def epoch_order(count: int, seed: int, epoch: int, *, shuffle: bool = True) -> n
     """
     if not shuffle:
         return np.arange(count)
-    key = seed.to_bytes(8, "little") + epoch.to_bytes(8, "little")
+    key = operator.index(seed).to_bytes(8, "little") + operator.index(epoch).to_bytes(8, "little")
     bits = blake3(key, derive_key_context="thawline order").digest(length=8 * count)
     return np.argsort(np.frombuffer(bits, "<u8"), kind="stable")
 
@@ -106,9 +108,9 @@ def in_batches(order: Sequence[Any] | np.ndarray, size: int) -> list[Any]:
 
 def view_of_epoch(epoch: int, views: int | None) -> int:
     """The view that an epoch shows: the epoch itself, or epoch mod views when the views are counted."""
-    if views is not None and views < 1:
+    if views is not None and (as_whole(views) or 0) < 1:
         raise ArgumentError(f"views is a whole number from 1 up, or None for a new one each epoch; got {views!r}.")
-    return epoch if views is None else epoch % views
+    return operator.index(epoch if views is None else epoch % views)
 
 
 class EpochBatches(Iterator[Batch]):

@@ -15,6 +15,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from thawline.arguments import height_and_width, whole_numbers
 from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, largest_of_ppm, open_header, reason_of
 from thawline.data.resize import Interpolation, Resize, resize_pixels
 from thawline.errors import ArgumentError, UnreadableImageError
@@ -112,13 +113,13 @@ class Decoding:
     max_pixels: int = field(default=MAX_PIXELS, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        size, colour = self.image_size, self.background
-        if not _are_whole(size, 2) or min(size) < 1:
-            raise ArgumentError(f"image_size is (height, width) in whole pixels, like (160, 160); got {size!r}.")
-        if not _are_whole(colour, 3) or min(colour) < 0 or max(colour) > 255:
-            raise ArgumentError(f"background is (red, green, blue), whole numbers from 0 to 255; got {colour!r}.")
-        object.__setattr__(self, "image_size", tuple(map(int, size)))
-        object.__setattr__(self, "background", tuple(map(int, colour)))
+        colour = whole_numbers(self.background, 3)
+        if colour is None or min(colour) < 0 or max(colour) > 255:
+            raise ArgumentError(
+                f"background is (red, green, blue), whole numbers from 0 to 255; got {self.background!r}."
+            )
+        object.__setattr__(self, "image_size", height_and_width(self.image_size))
+        object.__setattr__(self, "background", tuple(colour))
         object.__setattr__(self, "file_range", _checked_range(self.file_range))
         _check_word("color_mode", self.color_mode, get_args(ColorMode))
         _check_word("interpolation", self.interpolation, get_args(Interpolation))
@@ -374,13 +375,6 @@ def _as_grey(pixels: np.ndarray) -> np.ndarray:
 
 def _with_alpha(pixels: np.ndarray) -> np.ndarray:
     return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
-
-
-def _are_whole(numbers: object, count: int) -> bool:
-    """Whether this is a tuple or list of so many whole numbers."""
-    if not isinstance(numbers, tuple | list) or len(numbers) != count:
-        return False
-    return all(isinstance(number, int | np.integer) for number in numbers)
 
 
 def _checked_range(given: object) -> FileRange:

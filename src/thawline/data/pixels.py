@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from blake3 import blake3
 
+from thawline.arguments import whole_number
 from thawline.data.decode import Decoding
 from thawline.data.memory import free_memory_bytes
 from thawline.data.sources.pictures import Failed, Pictures
@@ -76,7 +77,9 @@ class RamPixels:
     is_lasting = False
 
     def __init__(self, budget_bytes: int | None = None) -> None:
-        self.budget_bytes = ram_budget_bytes() if budget_bytes is None else _check_budget(budget_bytes)
+        self.budget_bytes = (
+            ram_budget_bytes() if budget_bytes is None else whole_number("budget_bytes", budget_bytes, 0)
+        )
         self.size_bytes = 0
         self._kept: dict[bytes, np.ndarray] = {}
         self._lock = threading.Lock()
@@ -288,7 +291,7 @@ def cache_pictures(
     """
     if mode not in get_args(PixelMode):
         raise ArgumentError(f"mode is one of {', '.join(map(repr, get_args(PixelMode)))}; got {mode!r}.")
-    budget_bytes = ram_budget_bytes() if budget_bytes is None else _check_budget(budget_bytes)
+    budget_bytes = ram_budget_bytes() if budget_bytes is None else whole_number("budget_bytes", budget_bytes, 0)
     folder = default_pixel_path() if path is None else Path(path).resolve()
     if mode == "auto":
         needed_bytes = len(pictures.names) * math.prod(pictures.shape)
@@ -357,9 +360,3 @@ def _write_rest(store: Store, waiting: dict[bytes, np.ndarray]) -> None:
 def _read_only(pixels: np.ndarray) -> np.ndarray:
     pixels.setflags(write=False)
     return pixels
-
-
-def _check_budget(budget_bytes: object) -> int:
-    if not isinstance(budget_bytes, int) or isinstance(budget_bytes, bool) or budget_bytes < 0:
-        raise ArgumentError(f"budget_bytes is a whole number from 0 up; got {budget_bytes!r}.")
-    return budget_bytes

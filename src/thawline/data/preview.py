@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from thawline.arguments import whole_number
 from thawline.data.augment import Draw
-from thawline.errors import ArgumentError
 from thawline.files import replacing
 
 _GAP = 8
@@ -82,9 +82,7 @@ def preview(source: Pictures, *, count: int = 8, views: int = 4, path: str | os.
     Raises:
         ArgumentError: a number is below 1.
     """
-    for name, number in (("count", count), ("views", views)):
-        if not isinstance(number, int) or number < 1:
-            raise ArgumentError(f"{name} is a whole number from 1 up; got {number!r}.")
+    count, views = whole_number("count", count), whole_number("views", views)
     indices = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int)).tolist()
     sheet = Preview(contact_sheet(source, indices, range(views)))
     if path is not None:

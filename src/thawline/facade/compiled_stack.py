@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from thawline.arguments import as_whole
 from thawline.backend import keras
 from thawline.data.sources.holder import SourceHolder, as_source
 from thawline.data.sources.source import ImageSource
@@ -40,8 +41,9 @@ class CompiledStack(StageSeries):
         Raises:
             ArgumentError: steps_per_execution is neither a whole number from 1 up nor "auto".
         """
-        is_free_in_steps = steps_per_execution == "auto"
-        if not is_free_in_steps and not (isinstance(steps_per_execution, int) and steps_per_execution > 0):
+        is_free_in_steps = isinstance(steps_per_execution, str) and steps_per_execution == "auto"
+        steps = 1 if is_free_in_steps else as_whole(steps_per_execution) or 0
+        if steps < 1:
             raise ArgumentError(
                 f"steps_per_execution is a whole number from 1 up, or 'auto'; got {steps_per_execution!r}."
             )
@@ -51,7 +53,7 @@ class CompiledStack(StageSeries):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
             "run_eagerly": run_eagerly,
-            "steps_per_execution": 1 if is_free_in_steps else steps_per_execution,
+            "steps_per_execution": steps,
             "jit_compile": False if jit_compile == "auto" else jit_compile,
         }
         self._compiled = Compiled(keras.optimizers.get(optimizer), options, is_free_in_steps)

@@ -20,6 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from thawline.arguments import height_and_width
 from thawline.backend import keras
 from thawline.errors import ArgumentError, WeightsError
 from thawline.specs import PIXELS, ValueRange
@@ -145,7 +146,7 @@ def find(name: str) -> Backbone:
 def build(
     name: str,
     *,
-    image_size: tuple[int, int] | None = None,
+    image_size: tuple[int, int] | int | None = None,
     weights: str | Path | None = "imagenet",
     pooling: str | None = None,
 ) -> Any:
@@ -153,7 +154,7 @@ def build(
 
     Args:
         name: one of `names()`.
-        image_size: height and width in pixels; None for the backbone's own.
+        image_size: height and width in pixels, or one number for a square; None for the backbone's own.
         weights: "imagenet" for the published ones (Keras looks into its cache, then downloads;
             `efficientnet_lite0` has them from a package), None for random ones, or the path of a file
             that Keras saved from such a model, with or without a classifier: .keras or .weights.h5.
@@ -175,7 +176,7 @@ def build(
         (None, 1280)
     """
     backbone = find(name)
-    size = _check_image_size(backbone.image_size if image_size is None else image_size)
+    size = height_and_width(backbone.image_size if image_size is None else image_size)
     if pooling not in (None, "avg", "max"):
         raise ArgumentError(f"pooling is None, 'avg' or 'max', but {pooling!r} came. Choose one of them.")
     path = _check_weights(weights)
@@ -185,17 +186,6 @@ def build(
     if path is not None:
         _load_weights(name, model, path)
     return model
-
-
-def _check_image_size(image_size: Any) -> tuple[int, int]:
-    """Height and width as two whole numbers above 0."""
-    match image_size:
-        case [int() as height, int() as width] if height > 0 and width > 0:
-            return height, width
-    raise ArgumentError(
-        f"image_size is two whole numbers, height and width in pixels, but {image_size!r} came. "
-        "Write it like (160, 160)."
-    )
 
 
 def _check_weights(weights: Any) -> Path | None:

@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
+from thawline.arguments import as_whole
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
+from thawline.figures import counted
 
 _SOURCE = "The source has it: give {word}= to ImageFolder, or to flow*."
 _NO_WORKERS = "Threads read ahead by themselves; leave it out."
@@ -58,6 +60,7 @@ def _about_steps(value: Any, train: ImageSource) -> str:
     batches = -(-count // size)
     last = f", the last one of {count % size} images" if count % size else ""
     whole = f"every epoch shows each of {count:,} images once, in {batches:,} batches{last}."
-    out = count - value * size if isinstance(value, int) else 0
-    steps = f"{value:,} step{'' if value == 1 else 's'}"
-    return f"{whole}{f' {steps} would leave {out:,} images out.' if out > 0 else ''} Leave it out."
+    asked = as_whole(value)
+    out = 0 if asked is None else count - asked * size
+    rest = f" {counted(asked or 0, 'step')} would leave {out:,} images out." if out > 0 else ""
+    return f"{whole}{rest} Leave it out."

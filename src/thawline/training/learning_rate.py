@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from thawline.arguments import whole_number
 from thawline.backend import keras
 from thawline.data.batches import epoch_order
 from thawline.data.sources.source import ImageSource
@@ -248,8 +249,7 @@ def find_learning_rate(
     show_progress: bool,
 ) -> LearningRateSweep:
     """Trains a few steps with rising learning rates, and puts everything back; see `Stack.find_learning_rate`."""
-    if not isinstance(steps, int) or steps < _FEWEST_STEPS:
-        raise ArgumentError(f"steps is a whole number from {_FEWEST_STEPS} up; got {steps!r}.")
+    steps = whole_number("steps", steps, _FEWEST_STEPS)
     if not 0 < lowest < highest < math.inf:
         raise ArgumentError(
             f"lowest and highest are learning rates with 0 < lowest < highest; got {lowest}, {highest}."

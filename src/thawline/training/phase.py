@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from thawline.arguments import as_whole, is_number, plain
 from thawline.backend import keras
 from thawline.errors import ArgumentError
 
@@ -60,10 +61,14 @@ class Phase:
     metrics: Any = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.epochs, int) or self.epochs < 1:
+        epochs = as_whole(self.epochs)
+        if epochs is None or epochs < 1:
             raise ArgumentError(f"A phase's epochs are a whole number from 1 up; got {self.epochs!r}.")
+        object.__setattr__(self, "epochs", epochs)
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ArgumentError(f"A phase's learning_rate is above 0; got {self.learning_rate!r}.")
+        for name in ("learning_rate", "early_stopping", "views"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         if self.probe is not None and not isinstance(self.probe, keras.layers.Layer):
             raise ArgumentError(
                 f"A phase's probe is a Keras layer or model; got {type(self.probe).__name__}. "
@@ -75,7 +80,7 @@ class Phase:
             raise ArgumentError(f"A phase's callbacks are a list of Keras callbacks; got {self.callbacks!r}.")
         _check_stopping(self.early_stopping)
         for pattern, factor in (self.learning_rate_factors or {}).items():
-            if not isinstance(factor, int | float) or not 0 < factor < float("inf"):
+            if not is_number(factor) or not 0 < factor < float("inf"):
                 raise ArgumentError(
                     f"learning_rate_factors are numbers above 0; {pattern!r} has {factor!r}. "
                     "What should not learn is left out of train."
@@ -116,7 +121,7 @@ def _check_stopping(value: Any) -> None:
             "early_stopping is a number of epochs; a Keras callback belongs into the phase's callbacks."
         )
     patience = value.get("patience") if isinstance(value, Mapping) else value
-    if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
+    if (as_whole(patience) or 0) < 1:
         raise ArgumentError(
             f"early_stopping is a number of epochs from 1 up, or a dictionary like {{'patience': 3}}; got {value!r}."
         )
@@ -129,6 +134,7 @@ def _check_stopping(value: Any) -> None:
 
 def _describe(value: Any) -> Any:
     """A value of a phase in plain words: objects by their kind, and what they hold where that is plain."""
+    value = plain(value)
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Mapping):

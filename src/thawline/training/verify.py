@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from thawline.arguments import whole_number
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, NothingToLearnError
@@ -119,8 +120,7 @@ def verify(
     announce: Callable[[str], None] | None,
 ) -> Verification:
     """Trains a few steps by each strategy, from the same weights; see `thawline.Stack.verify`."""
-    if not isinstance(steps, int) or steps < _EPOCHS:
-        raise ArgumentError(f"steps is a whole number from {_EPOCHS} up; got {steps!r}.")
+    steps = whole_number("steps", steps, _EPOCHS)
     if phase.probe is not None:
         raise ArgumentError("verify() compares phases without a probe: its weights would differ at the start.")
     # A third of the last batch is left out, so that it is a short one.

@@ -6,15 +6,11 @@ from typing import Any, get_args
 
 import numpy as np
 
+from thawline.arguments import plain
 from thawline.data.augment.draw import Bounds
 from thawline.data.augment.geometry import INTERPOLATIONS, FillMode
 from thawline.data.augment.standardize import Statistics
 from thawline.errors import ArgumentError
-
-
-def plain(value: Any) -> Any:
-    """NumPy's scalars as Python's numbers, so that equal arguments are equal in a fingerprint."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def number_from_0(name: str, value: Any) -> float:
@@ -230,4 +226,4 @@ def check(name: str, value: Any) -> Any:
         ArgumentError: the value cannot work; it says which could.
     """
     checks: Callable[[str, Any], Any] = _CHECKS.get(name, _flag)
-    return checks(name, value)
+    return checks(name, plain(value))

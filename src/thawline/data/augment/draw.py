@@ -6,6 +6,7 @@ on never changes what the others do, and new numbers are appended, so that old o
 """
 
 import math
+import operator
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -155,7 +156,7 @@ _NEUTRAL = Draw().as_dict()
 
 def uniform_numbers(seed: int, image: bytes, view: int) -> dict[str, float]:
     """One number in [0, 1) for each of `NUMBERS`, which depend on nothing but what is given here."""
-    key = seed.to_bytes(8, "little") + view.to_bytes(8, "little") + image
+    key = operator.index(seed).to_bytes(8, "little") + operator.index(view).to_bytes(8, "little") + image
     words = _WORDS.unpack(blake3(key).digest(length=_WORDS.size))
     # 53 bits fill a float's mantissa.
     return {name: (word >> 11) * 2.0**-53 for name, word in zip(NUMBERS, words, strict=True)}

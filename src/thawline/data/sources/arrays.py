@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.data.decode import Decoding
+from thawline.arguments import height_and_width
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
 from thawline.data.sources.masks import Masks, mask_arrays
 from thawline.data.sources.pictures import ArrayPictures
@@ -22,7 +22,8 @@ class ImageArrays(ImageSource):
         labels: what is known of each image, or None. One class each (names, or numbers from 0); for "multi_label" a
             list of classes each, or 0 and 1 as (n, classes); for "regression" numbers (n,) or (n, k). A dictionary
             gives several outputs by name.
-        image_size: height and width to bring every image to, in pixels; None leaves them as they are.
+        image_size: height and width to bring every image to, in pixels, or one number for a square; None leaves them as
+            they are.
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         interpolation: "area", "bilinear", "nearest", "bicubic" or "lanczos", where the size changes.
@@ -55,7 +56,7 @@ class ImageArrays(ImageSource):
         images: np.ndarray,
         labels: Any = None,
         *,
-        image_size: tuple[int, int] | None = None,
+        image_size: tuple[int, int] | int | None = None,
         batch_size: int = 32,
         seed: int = 0,
         interpolation: str = "area",
@@ -66,7 +67,7 @@ class ImageArrays(ImageSource):
     ) -> None:
         array = _checked_images(images)
         if image_size is not None:
-            image_size = Decoding(image_size).image_size
+            image_size = height_and_width(image_size)
         pictures = ArrayPictures(array, image_size, interpolation)
         mode = label_mode if masks is None else "none"
         wanted = _labels(labels, mode, class_names, len(array), pictures.shape)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from thawline.arguments import height_and_width
 from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import Labels
 from thawline.data.sources.pictures import FilePictures
@@ -32,7 +33,7 @@ class ImageFiles(ImageSource):
         self,
         paths: Sequence[str | os.PathLike[str]],
         *,
-        image_size: tuple[int, int] = (256, 256),
+        image_size: tuple[int, int] | int = (256, 256),
         batch_size: int = 32,
         color_mode: ColorMode = "rgb",
         interpolation: Interpolation = "area",
@@ -58,7 +59,7 @@ class ImageFiles(ImageSource):
             FilePictures(
                 found,
                 Decoding(
-                    image_size,
+                    height_and_width(image_size),
                     color_mode,
                     interpolation,
                     resize=resize,

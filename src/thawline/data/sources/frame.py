@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from thawline.arguments import height_and_width
 from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
 from thawline.data.sources.masks import MaskFiles, Masks
@@ -35,7 +36,7 @@ class ImageFrame(ImageSource):
         mask_colors: the colours of the masks in the order of the classes, as in `ImageFolder`.
         mask_background: the class number around masks of padded images.
         directory: the folder that relative names start from; by default the CSV file's own, or the working folder.
-        image_size: height and width that every image is brought to, in pixels.
+        image_size: height and width that every image is brought to, in pixels, or one number for a square.
         batch_size: images per batch.
         seed: decides order, views and splits; 0 to 2**32 - 1.
         color_mode: "rgb", "grayscale" or "rgba".
@@ -82,7 +83,7 @@ class ImageFrame(ImageSource):
         mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
         mask_background: int = 0,
         directory: str | os.PathLike[str] | None = None,
-        image_size: tuple[int, int] = (256, 256),
+        image_size: tuple[int, int] | int = (256, 256),
         batch_size: int = 32,
         seed: int = 0,
         color_mode: ColorMode = "rgb",
@@ -104,7 +105,7 @@ class ImageFrame(ImageSource):
         pictures = FilePictures(
             _existing_files(names, self.directory, path_column),
             Decoding(
-                image_size,
+                height_and_width(image_size),
                 color_mode,
                 interpolation,
                 resize=resize,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from thawline.data.formats import EXTENSIONS
-from thawline.data.sources.scan import find_images, is_hidden, is_image
+from thawline.data.sources.scan import find_images
 from thawline.errors import DataError, FolderNotFoundError
 
 # What stands before and behind an image's name in the name of its mask.
@@ -96,11 +96,6 @@ def match_masks(
     if folder.is_dir() and folder.samefile(root):
         return pair_up(paths, root)
     return list(range(len(paths))), find_masks(paths, root, folder, follow_links=follow_links)
-
-
-def lies_flat(directory: Path) -> bool:
-    """Whether images lie directly in a folder."""
-    return directory.is_dir() and any(is_image(path) and not is_hidden(path.name) for path in directory.iterdir())
 
 
 def _is_photo(path: Path) -> bool:

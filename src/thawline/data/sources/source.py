@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from thawline.arguments import share, whole_number
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.batches import EpochBatches, iterate, view_of_epoch
 from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec, checked_weights
@@ -21,7 +22,7 @@ from thawline.data.preview import Preview, preview
 from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
 from thawline.data.sources.look import SourceLook
 from thawline.data.sources.pictures import Pictures
-from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
+from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, grouped_positions, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -43,7 +44,10 @@ class ImageSource(LeavesOut):
         class_names: the classes in the order of their numbers; empty where there are none.
         weights: float32 (len,), how much each image counts in the loss, or None.
         augmentation: what happens to the images, or None.
+        shuffle: whether each epoch of a training has an order of its own.
     """
+
+    shuffle = True
 
     def __init__(
         self,
@@ -54,13 +58,9 @@ class ImageSource(LeavesOut):
         seed: int,
         weights: np.ndarray | None = None,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ArgumentError(f"batch_size is a whole number from 1 up; got {batch_size!r}.")
-        if not isinstance(seed, int) or not 0 <= seed <= _MAX_SEED:
-            raise ArgumentError(f"seed is a whole number from 0 to {_MAX_SEED}; got {seed!r}.")
         self.pictures = pictures
-        self.batch_size = batch_size
-        self.seed = seed
+        self.batch_size = whole_number("batch_size", batch_size)
+        self.seed = whole_number("seed", seed, 0, _MAX_SEED)
         self.paths = pictures.names
         self.rows = np.arange(len(pictures.names))
         self.class_names = labels.class_names
@@ -208,9 +208,8 @@ class ImageSource(LeavesOut):
             >>> validation.class_counts
             {'0': 10, '1': 10}
         """
-        for name, share in (("validation", validation), ("test", 0.5 if test is None else test)):
-            if not isinstance(share, float) or not 0 < share < 1:
-                raise ArgumentError(f"{name} is a share between 0 and 1, like 0.2; got {share!r}.")
+        validation = share("validation", validation)
+        test = None if test is None else share("test", test)
         if validation + (test or 0.0) >= 1:
             raise ArgumentError(f"validation {validation:g} and test {test:g} leave nothing for training.")
         if exact and groups is not None:
@@ -238,8 +237,7 @@ class ImageSource(LeavesOut):
             ArgumentError: k is no whole number from 2 up.
             DataError: a fold would be empty, or an image has no group.
         """
-        if not isinstance(k, int) or k < 2:
-            raise ArgumentError(f"k is a whole number of folds from 2 up; got {k!r}.")
+        k = whole_number("k", k, 2, of="folds")
         images = self._with_digests()
         numbers = np.floor(images._positions(groups) * k).astype(np.int64)
         pairs = []
@@ -260,16 +258,7 @@ class ImageSource(LeavesOut):
             return positions(digests, self.seed)
         column = self.column(groups) if isinstance(groups, str) else None
         keys = group_keys(groups, self.paths, column)
-        first: dict[bytes, int] = {}
-        torn = [index for index, digest in enumerate(digests) if keys[first.setdefault(digest, index)] != keys[index]]
-        if torn:
-            other = self.paths[first[digests[torn[0]]]]
-            warnings.warn(
-                f"{len(torn)} images equal one of another group and may be on two sides, first "
-                f"{str(self.paths[torn[0]])!r}, which equals {str(other)!r}. Take the copies out.",
-                stacklevel=4,
-            )
-        return positions(keys, self.seed)
+        return grouped_positions(digests, keys, self.paths, self.seed)
 
     def column(self, name: str) -> list[Any] | None:
         """What a table says of each image in the column of this name; None where there is no such table or column."""
@@ -342,8 +331,7 @@ class ImageSource(LeavesOut):
         Raises:
             ArgumentError: the number is below 1.
         """
-        if not isinstance(per_class, int) or per_class < 1:
-            raise ArgumentError(f"limit is a whole number of images per class from 1 up; got {per_class!r}.")
+        per_class = whole_number("limit", per_class, of="images per class")
         labels = self._labels.strata(self.rows)
         kept = [np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)]
         return self.select(np.sort(np.concatenate(kept)))
@@ -468,7 +456,7 @@ class ImageSource(LeavesOut):
         epoch: int = 0,
         *,
         views: int | None = None,
-        shuffle: bool = True,
+        shuffle: bool | None = None,
         start: int = 0,
         shard: tuple[int, int] = (0, 1),
     ) -> EpochBatches:
@@ -479,7 +467,7 @@ class ImageSource(LeavesOut):
         Args:
             epoch: the epoch, from 0; it decides the order and the view.
             views: how many views there are; epoch e shows view e mod views. None: every epoch a new one.
-            shuffle: False gives the order of the indices.
+            shuffle: False gives the order of the indices; None as the source says, which is True by default.
             start: how many batches to pass over.
             shard: (index, count), for `count` machines that share an epoch: every image is in exactly one shard.
 
@@ -494,5 +482,7 @@ class ImageSource(LeavesOut):
             raise ArgumentError(
                 f"start is 0 or more, and shard (index, count) with index < count; got {start}, {shard}."
             )
+        epoch, start = whole_number("epoch", epoch, 0), whole_number("start", start, 0)
         view = view_of_epoch(epoch, views)
+        shuffle = self.shuffle if shuffle is None else shuffle
         return iterate(self, view, epoch=epoch, shuffle=shuffle, start=start, shard=shard)

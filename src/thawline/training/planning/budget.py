@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from thawline.arguments import is_number
 from thawline.errors import ArgumentError
 from thawline.figures import format_bytes
 from thawline.progress import format_seconds
@@ -53,7 +54,6 @@ class Budget:
 
 
 def _check(name: str, value: Any, kind: str) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and value > 0):
+    if value is not None and not (is_number(value) and value > 0):
         example = "10e9 for 10 GB" if kind == "bytes" else "1800 for half an hour"
         raise ArgumentError(f"{name} is a number of {kind} above 0, like {example}; got {value!r}.")

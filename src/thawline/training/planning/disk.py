@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from thawline.arguments import is_number
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.features.feature_set import stored_bytes
@@ -34,7 +35,7 @@ class Disk:
     validation: ImageSource | None = None
 
     def __post_init__(self) -> None:
-        if self.max_disk is not None and not (isinstance(self.max_disk, int | float) and self.max_disk > 0):
+        if self.max_disk is not None and not (is_number(self.max_disk) and self.max_disk > 0):
             raise ArgumentError(f"max_disk is a number of bytes above 0, like 10e9 for 10 GB; got {self.max_disk!r}.")
 
     def needed_bytes(self, row_bytes: int, views: int) -> int:

@@ -6,6 +6,7 @@ With a forecast of every way the fastest is chosen that fits the budget; without
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from thawline.arguments import whole_number
 from thawline.errors import ArgumentError, CacheFullError, NothingToLearnError
 from thawline.figures import counted, format_bytes, format_count
 from thawline.stack.cut import Cut
@@ -161,8 +162,7 @@ def choose_plan(
     """
     if strategy not in ("auto", *STRATEGY_NAMES):
         raise ArgumentError(f"strategy is 'auto', {', '.join(map(repr, STRATEGY_NAMES))}; got {strategy!r}.")
-    if views is not None and (not isinstance(views, int) or views < 1):
-        raise ArgumentError(f"views is a whole number from 1 up; got {views!r}.")
+    views = None if views is None else whole_number("views", views)
     if strategy in ("precomputed", "streamed") and not cut.has_frozen_weights:
         raise NothingToLearnError(
             f"strategy={strategy!r} needs a frozen part to run ahead, but every weight of the stack learns. "

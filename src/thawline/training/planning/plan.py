@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from thawline.arguments import whole_number
 from thawline.errors import ArgumentError
 from thawline.figures import counted, format_bytes
 from thawline.files import write_text
@@ -141,9 +142,8 @@ class Plan:
 def _what_if(phase: PhasePlan, views: Sequence[int], epochs: Sequence[int]) -> Iterator[WhatIf]:
     if phase.basis is None:
         raise ArgumentError("Only a plan that was made just now, with measured speeds, can say what else would cost.")
-    for number in (*views, *epochs):
-        if not isinstance(number, int) or number < 1:
-            raise ArgumentError(f"Views and epochs are whole numbers from 1 up; got {number!r}.")
+    views = [whole_number("Each of views", number) for number in views]
+    epochs = [whole_number("Each of epochs", number) for number in epochs]
     names = [option.strategy for option in phase.options]
     for epoch_count in epochs:
         forecaster = phase.basis.for_epochs(epoch_count)
