@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from thawline.data.captions import tell_numbers
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -38,6 +39,8 @@ class Labels:
         values: what is known of each row, or None.
         class_names: the classes in the order of their numbers; empty where there are none.
         spec: what a batch of targets is; a dictionary for several outputs, None without targets.
+        answers_classes: whether targets are made of class numbers, whose meaning is in `class_names`.
+        has_numbers_only: whether `class_names` are numbers that nobody gave names, so that only their order counts.
 
     Example:
         >>> Labels().targets(np.array([0]), look=None) is None
@@ -45,6 +48,8 @@ class Labels:
     """
 
     spec: TargetSpec = None
+    answers_classes = False
+    has_numbers_only = False
 
     def __init__(self, values: np.ndarray | None = None, class_names: Sequence[str] = ()) -> None:
         self.values = values
@@ -75,8 +80,32 @@ class Labels:
         """What the targets of these rows depend on, to tell one training from another."""
         return b"" if self.values is None else np.ascontiguousarray(self._chosen(rows)).tobytes()
 
+    def text(self, row: int) -> str:
+        """The label of a row for people: the name of its class; empty where there is none."""
+        return self.class_names[int(self.values[row])] if self.values is not None and self.class_names else ""
 
-class Categorical(Labels):
+    def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> "Labels":
+        """The same labels where class k is number `numbers[k]` of other names; only `answers_classes` has it.
+
+        Args:
+            numbers: int64 (classes,); -1 for a class that no row shows which is asked for.
+            class_names: the classes in the new order.
+        """
+        raise NotImplementedError
+
+
+class ClassLabels(Labels):
+    """Labels of one class per image: values are int32 (n,), class numbers."""
+
+    answers_classes = True
+
+    def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> Labels:
+        """The class numbers, replaced one by one."""
+        assert self.values is not None
+        return type(self)(numbers[self.values].astype(self.values.dtype), class_names)
+
+
+class Categorical(ClassLabels):
     """Class numbers as one-hot targets: float32 (n, classes), 0 or 1; values are int32 (n,).
 
     Example:
@@ -94,7 +123,7 @@ class Categorical(Labels):
         return one_hot
 
 
-class Sparse(Labels):
+class Sparse(ClassLabels):
     """Class numbers as they are: int32 (n,), 0 to classes - 1.
 
     Example:
@@ -109,7 +138,7 @@ class Sparse(Labels):
         return self._chosen(rows)
 
 
-class Binary(Labels):
+class Binary(ClassLabels):
     """Two classes as one number: float32 (n, 1), 0 or 1; values are int32 (n,).
 
     Raises:
@@ -149,6 +178,8 @@ class MultiLabel(Labels):
         array([[1., 1.]], dtype=float32)
     """
 
+    answers_classes = True
+
     def __init__(self, values: np.ndarray, class_names: Sequence[str]) -> None:
         super().__init__(values, class_names)
         self.spec: TargetSpec = TensorSpec((None, len(class_names)), "float32", (0.0, 1.0))
@@ -166,6 +197,19 @@ class MultiLabel(Labels):
         """Where the values are 1."""
         shown: np.ndarray = self._chosen(rows) > 0
         return shown
+
+    def text(self, row: int) -> str:
+        """The names of the classes that the row shows."""
+        shown = self.members(np.array([row]))[0]
+        return ", ".join(name for name, is_shown in zip(self.class_names, shown, strict=True) if is_shown) or "none"
+
+    def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> Labels:
+        """The columns, moved to their new places."""
+        assert self.values is not None
+        kept = numbers >= 0
+        moved = np.zeros((len(self.values), len(class_names)), self.values.dtype)
+        moved[:, numbers[kept]] = self.values[:, kept]
+        return MultiLabel(moved, class_names)
 
 
 class Regression(Labels):
@@ -204,6 +248,11 @@ class Regression(Labels):
         edges = np.unique(np.quantile(self._first, np.arange(1, _BINS) / _BINS))
         bins: np.ndarray = np.searchsorted(edges, self._first[rows], side="right")
         return bins
+
+    def text(self, row: int) -> str:
+        """The first numbers."""
+        assert self.values is not None
+        return tell_numbers(self.values[row].reshape(-1).tolist())
 
     def members(self, rows: np.ndarray) -> np.ndarray:
         """Numbers are no classes."""
@@ -278,6 +327,10 @@ class Outputs(Labels):
         columns = np.stack([part.strata(rows) for part in self.parts.values()], axis=1)
         combinations: np.ndarray = np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
         return combinations
+
+    def text(self, row: int) -> str:
+        """The label of every output, with the output's name."""
+        return "; ".join(f"{name}: {part.text(row)}" for name, part in self.parts.items())
 
     def content(self, rows: np.ndarray) -> bytes:
         """The contents of every output, in order."""

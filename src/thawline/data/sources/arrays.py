@@ -7,6 +7,7 @@ import numpy as np
 
 from thawline.arguments import height_and_width
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
+from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import Masks, mask_arrays
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
@@ -38,9 +39,10 @@ class ImageArrays(ImageSource):
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
             255, which are resized to the nearest pixel and get the geometry of their image's view; where all masks
             hold 0 and one other number, that is class 1. Labels, one class each, serve exact splits only.
+        others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
-        ArgumentError: a word is not known.
+        ArgumentError: an argument or a word is not known.
         DataError: the images are no uint8 pixels of that shape, or the labels do not fit them.
 
     Example:
@@ -64,7 +66,10 @@ class ImageArrays(ImageSource):
         class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         sample_weights: Any = None,
         masks: Any = None,
+        **others: Any,
     ) -> None:
+        words = take_words(type(self), others, {"label_mode": as_label_mode(label_mode), "shuffle": True})
+        label_mode = words["label_mode"]
         array = _checked_images(images)
         if image_size is not None:
             image_size = height_and_width(image_size)
@@ -83,6 +88,7 @@ class ImageArrays(ImageSource):
             seed=seed,
             weights=sample_weights,
         )
+        self.shuffle = words["shuffle"]
 
 
 def _checked_images(images: Any) -> np.ndarray:
@@ -136,7 +142,9 @@ def _one_set(
     if len(given) != count:
         raise DataError(f"{name} are one for each of {count} images; got {len(given)}.")
     if mode == "multi_label":
-        return read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+        hot = read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+        hot.has_numbers_only = class_names is None and _is_multi_hot(given)
+        return hot
     if mode == "regression":
         table = np.asarray(given)
         if table.ndim not in (1, 2):
@@ -160,7 +168,9 @@ def _one_set(
             f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. "
             "Correct it or give more class_names."
         )
-    return class_labels(mode, numbers.astype(np.int32), names, shape)
+    labels = class_labels(mode, numbers.astype(np.int32), names, shape)
+    labels.has_numbers_only = class_names is None
+    return labels
 
 
 def _is_multi_hot(given: Any) -> bool:
