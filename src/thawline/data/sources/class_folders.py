@@ -5,11 +5,12 @@ do not depend on what one copy of the data lacks.
 """
 
 import difflib
+import os
 import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -46,6 +47,11 @@ class Listing:
     class_names: tuple[str, ...]
     skipped: dict[str, int]
 
+    def select(self, places: Sequence[int]) -> "Listing":
+        """The images at these places."""
+        numbers = None if self.numbers is None else self.numbers[np.asarray(places, np.int64)]
+        return replace(self, paths=[self.paths[place] for place in places], numbers=numbers)
+
 
 def list_classes(
     directory: Path,
@@ -54,6 +60,7 @@ def list_classes(
     are_needed: bool = True,
     loose: bool = False,
     follow_links: bool = False,
+    masks: str | os.PathLike[str] | None = None,
 ) -> Listing:
     """The images in the class folders of a folder.
 
@@ -64,6 +71,7 @@ def list_classes(
             folder holds any.
         loose: whether images directly inside are taken, too, when class folders hold some; no image has a class then.
         follow_links: whether folders that are symbolic links are entered, each folder once.
+        masks: the folder of the images' masks, which is no class.
 
     Raises:
         FolderNotFoundError: there is no such folder.
@@ -74,7 +82,7 @@ def list_classes(
     _check_directory(directory)
     if classes is None:
         refuse_sides(directory, _SPLITS_ADVICE)
-        names = [folder.name for folder in subfolders(directory)]
+        names = [folder.name for folder in subfolders(directory) if masks is None or not _is_same(folder, Path(masks))]
     else:
         names = list(classes)
         _check_names(names)
@@ -107,6 +115,10 @@ def refuse_one_class(directory: Path, listing: Listing) -> None:
         f"One class in {str(directory)!r}: {name!r}. A classifier needs two or more class folders; "
         f"add one, give the folder above, or use label_mode='none'.{deeper}"
     )
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    return other.is_dir() and folder.samefile(other)
 
 
 def _check_directory(directory: Path) -> None:
