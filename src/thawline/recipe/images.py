@@ -129,6 +129,7 @@ class RecipeImages:
             "resize": data.resize,
             "background": data.background,
             "fast_jpeg": data.fast_jpeg,
+            "file_range": data.file_range,
             "on_error": data.on_error,
             "label_mode": data.label_mode,
         }

@@ -35,9 +35,10 @@ class ImageArrays(ImageSource):
         class_names: the classes in the order of their numbers; None takes those that occur: numbers count from 0 to the
             largest, names are sorted. A dictionary for several outputs.
         sample_weights: float32 (n,), from 0 up: how much each image counts in the loss; None where all count the same.
-        masks: for each image a mask of its size, whole numbers from 0 to 255 or booleans, (n, height, width) or (n,
-            height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), which are resized to the nearest
-            pixel and get the geometry of their image's view; labels, one class each, serve exact splits only.
+        masks: for each image a mask of its size, whole numbers from 0 to 65,535 or booleans, (n, height, width) or (n,
+            height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
+            255, which are resized to the nearest pixel and get the geometry of their image's view; where all masks
+            hold 0 and one other number, that is class 1. Labels, one class each, serve exact splits only.
         others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
