@@ -17,6 +17,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from thawline.arguments import height_and_width, whole_numbers
 from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, largest_of_ppm, open_header, reason_of
+from thawline.data.png_notes import without_long_notes
 from thawline.data.resize import Interpolation, Resize, resize_pixels
 from thawline.errors import ArgumentError, UnreadableImageError
 
@@ -173,6 +174,8 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
         >>> decode(data, Decoding((4, 4))).shape
         (4, 4, 3)
     """
+    # For OpenCV, too, which complains on stderr of profiles that it does not use.
+    data = without_long_notes(data)
     image = open_header(data, max_pixels=decoding.max_pixels, name=name)
     try:
         pixels = _read_pixels(data, image, decoding)

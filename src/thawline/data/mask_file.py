@@ -276,8 +276,9 @@ def _refuse_smeared(numbers: np.ndarray, image: ImageFile.ImageFile, data: bytes
     values = colors_in(numbers.reshape(-1))
     if len(values) > 2:
         raise UnreadableImageError(
-            f"{name}: {image.format} does not keep class numbers: the mask holds {name_colors(values)}, most of them "
-            "made by the compression. Save masks as PNG; where they had two classes only, as pixels > 127."
+            f"{name}: {image.format} does not keep class numbers: the mask holds {name_colors(values)}, which the "
+            "compression may have made. Save masks as PNG, those of two classes as pixels > 127; or list the values in "
+            "mask_colors=[...] if all are right."
         )
 
 
