@@ -133,7 +133,9 @@ def describe_skipped(skipped: Mapping[str, int]) -> str:
         '22 files passed over: 12 .heic, 10 .avif'
     """
     count = sum(skipped.values())
-    return f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}" if count else ""
+    advice = install_advice(skipped)
+    listed = f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}{'.' if advice else ''}"
+    return f"{listed}{advice}" if count else ""
 
 
 def list_skipped(skipped: Mapping[str, int]) -> str:
