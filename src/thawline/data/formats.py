@@ -263,7 +263,7 @@ def largest_of_ppm(data: bytes) -> int:
     It is the third number of the header, behind width and height; remarks run from # to the end of the line.
 
     Example:
-        >>> largest_of_ppm(b"P5 # by hand\n6 8 4095\n")
+        >>> largest_of_ppm(b"P5 # by hand\\n6 8 4095\\n")
         4095
     """
     lines = (line.partition(b"#")[0] for line in data[2:4096].splitlines())

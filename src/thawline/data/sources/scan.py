@@ -129,8 +129,8 @@ def describe_skipped(skipped: Mapping[str, int]) -> str:
     """How many files were passed over, and of which endings, in one line; nothing where there are none.
 
     Example:
-        >>> describe_skipped({".avif": 10, ".heic": 12})
-        '22 files passed over: 12 .heic, 10 .avif'
+        >>> describe_skipped({".pdf": 10, ".txt": 12})
+        '22 files passed over: 12 .txt, 10 .pdf'
     """
     count = sum(skipped.values())
     advice = install_advice(skipped)
