@@ -257,6 +257,23 @@ def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
     return False
 
 
+def largest_grey(image: ImageFile.ImageFile, data: bytes) -> int:
+    """The largest number that a grey pixel could have in the file, which Pillow brings to 255 or 65535.
+
+    Args:
+        image: the header, from `open_header`.
+        data: the bytes it was read from.
+    """
+    if image.format == "PNG":
+        return (1 << data[24]) - 1
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
+        return (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
+    if image.format == "PPM":
+        return largest_of_ppm(data)
+    return 255
+
+
 def largest_of_ppm(data: bytes) -> int:
     """The largest number that a pixel of a PPM or PGM may have, which Pillow brings to 255 or 65535.
 
