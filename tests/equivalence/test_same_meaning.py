@@ -20,6 +20,9 @@ from thawline.backend import keras
 
 layers = keras.layers
 
+# What strategies compute is compared; that they measure on what they trained on says nothing either way.
+pytestmark = pytest.mark.filterwarnings("ignore:.* trained on as well")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
