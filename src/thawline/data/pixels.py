@@ -251,6 +251,10 @@ class CachedPictures:
         """What stands for the content of each row, as the pictures give it."""
         return self._pictures.known_contents(rows)
 
+    def contents(self, rows: np.ndarray) -> list[Hashable]:
+        """Something for each row that is equal exactly where the contents are, as the pictures give it."""
+        return self._pictures.contents(rows)
+
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, read-only, and its digest.
 

@@ -5,7 +5,6 @@ while it trains. Loops, `next()`, `zip` and one's own datasets ask for batches a
 object that holds plain numbers only.
 """
 
-from collections import Counter
 from typing import NamedTuple
 
 # Batches that Keras' adapter looks at before an epoch begins, to learn their shapes.
@@ -13,19 +12,19 @@ _PEEKED = 2
 
 
 class Shown(NamedTuple):
-    """The order of the images, and the view of each of them, that a batch is made of."""
+    """The order of the images that a batch is made of, and their view; None stands for one not shown before."""
 
     order: int
-    view: int
+    view: int | None
 
 
 class Epochs:
-    """Counts epochs, passes and requests.
+    """Counts epochs and passes.
 
     Where Keras drives, the view of a batch is the number of the epoch in which its pass over the images began: the
     epoch's own number, unless `steps_per_epoch` spreads a pass over several epochs. A batch that is read ahead belongs
-    to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere the view is the
-    number of earlier requests for the batch, so that a batch that is asked for again shows a new view.
+    to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere every request
+    shows a new view, so that a batch that is asked for again looks different.
 
     Args:
         batches: how many batches a pass over the images has.
@@ -36,8 +35,8 @@ class Epochs:
 
     Example:
         >>> epochs = Epochs(2)
-        >>> epochs.request(0), epochs.request(0)
-        (Shown(order=0, view=0), Shown(order=0, view=1))
+        >>> epochs.request(0)
+        Shown(order=0, view=None)
         >>> epochs.begin()
         >>> epochs.request(0), epochs.request(1)
         (Shown(order=0, view=0), Shown(order=0, view=0))
@@ -54,11 +53,10 @@ class Epochs:
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
-        """Makes this the epoch that comes next, and forgets all requests."""
+        """Makes this the epoch that comes next, and forgets what was shown."""
         self.epoch = epoch
         # Changes of the order outside Keras' epochs.
         self._laps = 0
-        self._requests: Counter[int] = Counter()
         self._is_within = False
         self._peeks: set[int] | None = None
         self._forget_pass()
@@ -102,16 +100,14 @@ class Epochs:
     # -- requests --------------------------------------------------------------------------------------------
 
     def request(self, index: int) -> Shown:
-        """Counts a request for a batch and says what it shows."""
+        """Notes a request for a batch and says what it shows."""
         if self._is_within:
             return self._request_within(index)
         if self._peeks is not None and index < _PEEKED and index not in self._peeks:
             self._peeks.add(index)
             return Shown(self.epoch, self.epoch)
         self._peeks = None
-        view = self._requests[index]
-        self._requests[index] += 1
-        return Shown(self.order, view)
+        return Shown(self.order, None)
 
     def next_request(self) -> tuple[int, Shown]:
         """The batch that `next()` gives, and what it shows; after the last one comes the first of another order."""

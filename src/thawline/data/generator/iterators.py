@@ -230,7 +230,7 @@ class ImageIterator(Iterator):
     """Batches whose random numbers come from (seed, place in the listing, view).
 
     Two iterators with one seed and one length move in step, an image's and its mask's. The order of requests, threads
-    and the size of batches change nothing. A batch that is asked for again shows a new view. While Keras trains, the
+    and the size of batches change nothing. An image that is asked for again shows a new view. While Keras trains, the
     view is the number of the epoch: what Keras peeks at and reads ahead counts for nothing (see `Epochs`). The order
     changes with each epoch of Keras, with each pass of `next()`, and with `on_epoch_end`.
 
@@ -242,7 +242,7 @@ class ImageIterator(Iterator):
     Attributes:
         seed: decides order and views; taken by `take_seed` when none was given.
         epoch: the epoch that comes next, or is going on, from 0; set it to go on from a later one.
-        index_array: int64 (n,), the order at hand.
+        index_array: int64 (n,), the order of the batch that was given last.
         workers: set it to the number of threads that make a batch (by default as many as there are cores). It reads 1:
             Keras' own queue of workers forgets batches between epochs, and is not used.
     """
@@ -253,6 +253,9 @@ class ImageIterator(Iterator):
         self.seed = self._seed
         self._epochs = Epochs(len(self))
         self._threads = os.cpu_count() or 1
+        # The last view of each image outside Keras' epochs.
+        self._last_views = np.full(self.n, -1, np.int64)
+        self._last_order: int | None = None
         self._has_warned = False
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
 
@@ -278,6 +281,7 @@ class ImageIterator(Iterator):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epochs.start_at(whole_number("epoch", epoch, least=0))
+        self._last_views[:] = -1
 
     @property
     def batch_index(self) -> int:
@@ -290,8 +294,8 @@ class ImageIterator(Iterator):
 
     @property
     def index_array(self) -> np.ndarray:
-        """The order at hand, int64 (n,): image `index_array[i]` comes at place i."""
-        return self._order_of(self._epochs.order)
+        """The order of the batch that was given last, int64 (n,): image `index_array[i]` comes at place i."""
+        return self._order_of(self._epochs.order if self._last_order is None else self._last_order)
 
     def reset(self) -> None:
         """Makes `next()` begin with the first batch again."""
@@ -329,6 +333,7 @@ class ImageIterator(Iterator):
         """Ends an epoch that has begun; otherwise shuffles."""
         with self.lock:
             is_whole = self._epochs.end()
+            self._last_order = None
         if is_whole or self._has_warned:
             return
         self._has_warned = True
@@ -346,19 +351,28 @@ class ImageIterator(Iterator):
         position = self._position(index)
         with self.lock:
             self.total_batches_seen += 1
-            shown = self._epochs.request(position)
-        return self._batch(position, shown)
+            chosen, view = self._shown(position, self._epochs.request(position))
+        return self._batch(chosen, view)
 
     def __next__(self) -> KerasBatch:
         self._check_not_empty()
         with self.lock:
             self.total_batches_seen += 1
-            position, shown = self._epochs.next_request()
-        return self._batch(position, shown)
+            chosen, view = self._shown(*self._epochs.next_request())
+        return self._batch(chosen, view)
 
-    def _batch(self, position: int, shown: Shown) -> KerasBatch:
+    def _shown(self, position: int, shown: Shown) -> tuple[np.ndarray, int]:
+        """The images of a batch and their view: the first that none of them has shown, where none is given."""
+        self._last_order = shown.order
         chosen = self._order_of(shown.order)[self._chunk(position)]
-        images = self.looks.images(chosen, self._seed, shown.view, self._threads)
+        if shown.view is not None:
+            return chosen, shown.view
+        view = int(self._last_views[chosen].max()) + 1
+        self._last_views[chosen] = view
+        return chosen, view
+
+    def _batch(self, chosen: np.ndarray, view: int) -> KerasBatch:
+        images = self.looks.images(chosen, self._seed, view, self._threads)
         # Answers stay float32 whatever the images are: uint8 would wrap above 255 classes.
         return self.rows.batch(chosen, images, "float32")
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from thawline.arguments import height_and_width
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
+from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import Masks, mask_arrays
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
@@ -37,9 +38,10 @@ class ImageArrays(ImageSource):
         masks: for each image a mask of its size, whole numbers from 0 to 255 or booleans, (n, height, width) or (n,
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), which are resized to the nearest
             pixel and get the geometry of their image's view; labels, one class each, serve exact splits only.
+        others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
-        ArgumentError: a word is not known.
+        ArgumentError: an argument or a word is not known.
         DataError: the images are no uint8 pixels of that shape, or the labels do not fit them.
 
     Example:
@@ -63,7 +65,10 @@ class ImageArrays(ImageSource):
         class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         sample_weights: Any = None,
         masks: Any = None,
+        **others: Any,
     ) -> None:
+        words = take_words(type(self), others, {"label_mode": as_label_mode(label_mode), "shuffle": True})
+        label_mode = words["label_mode"]
         array = _checked_images(images)
         if image_size is not None:
             image_size = height_and_width(image_size)
@@ -82,6 +87,7 @@ class ImageArrays(ImageSource):
             seed=seed,
             weights=sample_weights,
         )
+        self.shuffle = words["shuffle"]
 
 
 def _checked_images(images: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from thawline.arguments import height_and_width
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
+from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import MaskPictures, Masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.source import ImageSource
@@ -52,6 +53,7 @@ class ImageFrame(ImageSource):
             hold a list.
         class_names: the classes in the order of their numbers; None takes those that occur, sorted. A dictionary for
             several outputs.
+        others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
         FolderNotFoundError: there is no such CSV file.
@@ -89,7 +91,12 @@ class ImageFrame(ImageSource):
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
         class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        **others: Any,
     ) -> None:
+        words = take_words(
+            type(self), others, {"label_mode": as_label_mode(label_mode), "resize": resize, "shuffle": True}
+        )
+        label_mode, resize = words["label_mode"], words["resize"]
         self._columns, home = _read_table(table)
         self.directory = home if directory is None else Path(directory)
         names = _column(self._columns, path_column, "path_column")
@@ -123,6 +130,7 @@ class ImageFrame(ImageSource):
             seed=seed,
             weights=weights,
         )
+        self.shuffle = words["shuffle"]
         self._leave_out_unreadable(on_error)
 
     def column(self, name: str) -> list[Any] | None:

@@ -59,7 +59,8 @@ def trained_digests(run: Path) -> set[str]:
 def data_changes(run: Path, sides: list[Side]) -> str:
     """What changed since `write_data`, in words; empty when nothing did, or when nothing was written."""
     path = run / "data.json"
-    if not path.exists() or json.loads(path.read_text(encoding="utf-8"))["digest"] == _describe(sides)["digest"]:
+    described = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if described is None or described["digest"] == _describe(sides)["digest"]:
         return ""
     with (run / "split.csv").open(encoding="utf-8", errors=NAMES, newline="") as file:
         before = {(row["side"], row["path"]): (row["label"], row["digest"]) for row in csv.DictReader(file)}
@@ -72,7 +73,21 @@ def data_changes(run: Path, sides: list[Side]) -> str:
         "moved to the other side": sorted(added & gone),
     }
     told = [f"{len(paths):,} {what}, first {paths[0]}" for what, paths in found.items() if paths]
-    return "; ".join(told) or "they are in another order"
+    return "; ".join(told) or _changes_of_equal_files(described, sides)
+
+
+def _changes_of_equal_files(described: Mapping[str, Any], sides: list[Side]) -> str:
+    """What is different about the same files with the same classes."""
+    for side in sides:
+        before = described.get(side.name, {})
+        classes, names = list(before.get("classes", {})), list(side.source.class_names)
+        if classes and classes != names:
+            return f"the classes of {side.name} were {', '.join(classes)}, and are {', '.join(names)}"
+        alike = blake3(b"".join(side.source.content_digests(show_progress=False)))
+        alike.update(side.source.target_content())
+        if before.get("digest") == alike.hexdigest() and before["digest"] != describe_source(side.source)["images"]:
+            return f"copies among those of {side.name} were augmented alike, and have views of their own now"
+    return "they are in another order"
 
 
 def _rows(side: Side) -> Iterator[tuple[str, str, str, str]]:
