@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thawline.data.class_names import unknown_classes
+from thawline.data.class_order import unknown_classes
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.frame import ImageFrame
 from thawline.data.sources.scan import find_images, subfolders

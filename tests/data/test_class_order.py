@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import thawline as tl
-from thawline.data.class_names import class_numbers, tell_names
+from thawline.data.class_order import numbers_by_name, tell_names
 from thawline.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 4, 4, 3), dtype=np.uint8)
@@ -121,7 +121,7 @@ def test_names_for_classes_that_were_numbers_are_taken_in_order_and_told():
 
 def test_names_that_are_numbers_are_found_by_name_among_numbers():
     texts = sorted(map(str, range(12)))
-    numbers = class_numbers(texts, [str(number) for number in range(12)], [1] * 12)
+    numbers = numbers_by_name(texts, [str(number) for number in range(12)], [1] * 12)
     assert numbers.tolist() == [int(text) for text in texts]
 
 

@@ -1,4 +1,4 @@
-"""Class names: which number a class has here, and which one elsewhere; names decide, not numbers."""
+"""The order of classes: which number a class has here, and which one elsewhere; names decide, not numbers."""
 
 import difflib
 import warnings
@@ -23,7 +23,7 @@ def tell_names(names: Sequence[str]) -> str:
     return f"{', '.join(shown) or 'none'}{', ...' if len(names) > _TOLD else ''} ({len(names):,})"
 
 
-def class_numbers(
+def numbers_by_name(
     known: Sequence[str], wanted: Sequence[str], counts: Sequence[int], *, are_numbers: bool = False
 ) -> np.ndarray:
     """The number that each class has among the wanted ones, int64; -1 for one without images that is not wanted.
@@ -42,7 +42,7 @@ def class_numbers(
             numbers or names.
 
     Example:
-        >>> class_numbers(["0", "1", "10", "2"], ["0", "1", "2", "10"], [5, 5, 5, 5]).tolist()
+        >>> numbers_by_name(["0", "1", "10", "2"], ["0", "1", "2", "10"], [5, 5, 5, 5]).tolist()
         [0, 1, 3, 2]
     """
     index = {name: number for number, name in enumerate(wanted)}
