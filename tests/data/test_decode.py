@@ -361,7 +361,9 @@ def test_as_many_pixels_as_allowed_are_decoded():
 
 @pytest.mark.parametrize("size", [(0, 8), (8, -1), (8.0, 8), (8,), (8, 8, 3), 8.0, "88"])
 def test_image_sizes_that_are_no_pair_of_whole_numbers_are_refused(size):
-    with pytest.raises(ArgumentError, match=r"image_size is \(height, width\) in whole pixels, like \(160, 160\), or o"):
+    with pytest.raises(
+        ArgumentError, match=r"image_size is \(height, width\) in whole pixels, like \(160, 160\), or o"
+    ):
         Decoding(size)
 
 

@@ -127,7 +127,6 @@ def test_class_names_are_those_given(folder):
         ({"class": ["a"] * 4}, {"weight_column": "weigt"}, r"weight_column: the table has no column 'weigt'"),
         ({"class": ["a", "", None, "b"]}, {}, r"2 of 4 images have an empty label in column 'class', first row 1"),
         ({"class": ["a", float("nan")] * 2}, {}, r"2 of 4 images have an empty label in column 'class', first row 1"),
-        ({"class": ["a", "|"] * 2}, {"label_mode": "multi_label"}, r"2 of 4 images have an empty label .* row 1"),
         ({"class": ["a"] * 4}, {"label_mode": "regression"}, r"Row 0 has \('a',\) in column 'class'; label_mode='regr"),
         ({"class": ["a"] * 4}, {"label_columns": ["class", "class"]}, r"has 2 columns, but .*'categorical' takes one"),
         ({"class": ["a"] * 4}, {"label_mode": {"x": "sparse"}}, r"is a dictionary, but label_columns is none"),
@@ -135,7 +134,7 @@ def test_class_names_are_those_given(folder):
         (
             {"class": ["a"] * 4, "w": ["x"] * 4},
             {"weight_column": "w"},
-            r"Row 0 has the weight 'x' in column 'w', which",
+            r"Row 0 has the weight 'x', which is no number, in column 'w'\.",
         ),
         ({"class": ["a"] * 4, "w": [-1] * 4}, {"weight_column": "w"}, r"4 sample weights are negative or no finite"),
         ({"class": ["a"] * 4}, {"label_separator": ""}, r"label_separator is a text, like '\|'; got ''"),
@@ -164,7 +163,7 @@ def test_missing_files_are_counted_and_the_first_is_named(folder, csv_file):
     [
         ("filename,class\n", "The table has no rows"),
         ("filename,class,class\n", r"has the column 'class' 2 times\. Rename one"),
-        ("filename,class\na/000.png,a,b\n", r"row 0 has 3 cells, but the header has 2\. Put cells that hold a comma"),
+        ("filename,class\na/000.png,a,b\n", r"line 2 has 3 cells, but the header has 2\. Put cells that hold a comma"),
         ('filename,class\n"a/000.png,a\n', "is no CSV file in UTF-8: unexpected end of data"),
         ("", r"path_column: the table has no column 'filename'\. It has no columns"),
     ],

@@ -126,7 +126,7 @@ def contact_sheet(
 def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     """One picture with its text."""
     pixels, numbers = source.picture(index, view)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    picture = Image.fromarray(_shown(pixels)).convert("RGB")
     width = min(max(picture.width, _NARROWEST), _WIDEST)
     if width != picture.width:
         # Pixels of small pictures stay squares.
@@ -140,6 +140,12 @@ def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     for number, line in enumerate(lines):
         pen.text((0, picture.height + 2 + _LINE * number), line, _INK if number == 0 else _SOFT, font)
     return cell
+
+
+def _shown(pixels: np.ndarray) -> np.ndarray:
+    """Channels that a picture can have; of 2 the first, of more than 4 the first three."""
+    channels = pixels.shape[2]
+    return pixels[..., 0] if channels < 3 else pixels[..., :3] if channels > 4 else pixels
 
 
 def _elide(text: str, font: Font, width: int) -> str:
