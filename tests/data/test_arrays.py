@@ -62,11 +62,11 @@ def test_digests_tell_pixels_and_shapes_apart():
     [
         (
             PIXELS / 255,
-            r"got float64 from 0 to 1\. Give \(images \* 255\)\.round\(\)\.astype\('uint8'\); for .*\.flow\(images",
+            r"got float64 from 0 to 1\. Give \(images \* 255\)\.round\(\)\.astype\('uint8'\); numbers that .*\.flow\(i",
         ),
         (
             PIXELS.astype(np.float32),
-            r"got float32 from 0 to 255\. Give uint8 pixels; for numbers that are no",
+            r"got float32 from 0 to 255\. Give uint8 pixels; numbers that are no",
         ),
         (PIXELS / 127.5 - 1, r"got float64 from -1 to 1\. Give uint8 pixels"),
         (PIXELS.astype(np.int64), r"pixels from 0 to 255; got int64 from 0 to 255\. Give images\.astype\('uint8'\)\."),
