@@ -69,8 +69,8 @@ def test_names_of_files_are_taken_as_they_are_without_a_word(folder):
 
 
 def test_folders_are_listed_once_and_only_for_names_that_are_not_there(folder, monkeypatch):
-    listed, iterdir = [], Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iterdir(path))
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
     named_files(["0.png", "b/x.jpg"], folder, "id")
     assert listed == []
     with pytest.warns(UserWarning, match="3 of 4 names"):
@@ -109,6 +109,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error(folder, monkeypatch):
     def refuse(path):
         raise PermissionError(13, os.strerror(13), str(path))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match="cannot be listed: Permission denied"):
         named_files(["b/X"], folder, "id")

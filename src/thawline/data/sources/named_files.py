@@ -5,7 +5,6 @@ import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -71,8 +70,37 @@ def _look_up(lost: Sequence[int], texts: Sequence[str], paths: list[Path], direc
     )
 
 
+class _Listing:
+    """The names in a folder, exactly and by what stays of them when case, blanks and accents do not count."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files: dict[str, list[str]] = defaultdict(list)
+        self.folders: dict[str, list[str]] = defaultdict(list)
+        self.stems: dict[str, list[str]] = defaultdict(list)
+        self.exact: set[str] = set()
+        for name, is_file in _entries(folder):
+            (self.files if is_file else self.folders)[_key(name)].append(name)
+            stem, ending = _split_ending(name)
+            if is_file and ending:
+                self.stems[_key(stem)].append(name)
+            if is_file:
+                self.exact.add(name)
+
+    def fitting(self, name: str) -> list[str]:
+        """The files that a name may stand for: of that name, else, where it has no ending of images, of that stem."""
+        if name in self.exact:
+            return [name]
+        files = self.files.get(_key(name), [])
+        return files if files or _split_ending(name)[1] else self.stems.get(_key(name), [])
+
+    def near(self, name: str) -> str | None:
+        """A file that may have been meant: with another ending, or with zeros in front."""
+        wanted = _bare(_key(_split_ending(name)[0]))
+        return next((names[0] for stem, names in self.stems.items() if _bare(stem) == wanted), None)
+
+
 class Folders:
-    """Folders below one, each listed once, and only when a file in it is not found by its name.
+    """Folders below one, each listed once.
 
     Args:
         root: the folder that relative names start from.
@@ -80,83 +108,60 @@ class Folders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._folders: dict[tuple[str, ...], list[Path]] = {}
-        self._names: dict[Path, dict[str, list[str]]] = {}
-        self._stems: dict[Path, dict[str, list[str]]] = {}
+        self._listings: dict[Path, _Listing] = {}
+        self._known: dict[str, list[Path]] = {}
 
     def fitting(self, name: str) -> list[Path]:
-        """The files that a name may stand for: of that name, else, where it has no ending of images, of that stem."""
-        *parents, last = _parts(name)
-        folders = self._fitting_folders(tuple(parents))
-        exact = [folder / last for folder in folders if (folder / last).is_file()]
-        if exact:
-            return exact
-        found = [folder / entry for folder in folders for entry in self._listed(folder).get(_key(last), [])]
-        files = [path for path in found if path.is_file()]
-        if files or _ending(last) in EXTENSIONS:
-            return files
-        stems = [folder / entry for folder in folders for entry in self._by_stem(folder).get(_key(last), [])]
-        return [path for path in stems if path.is_file()]
+        """The files that a name may stand for."""
+        parent, last = _parted(name)
+        return [folder / file for folder in self._folders(parent) for file in self._listing(folder).fitting(last)]
 
     def near(self, name: str) -> Path | None:
-        """A file that may have been meant: with another ending, or with zeros in front."""
-        *parents, last = _parts(name)
-        ending = _ending(last)
-        wanted = _bare(_key(last.strip()[: -len(ending)] if ending in EXTENSIONS else last))
-        for folder in self._fitting_folders(tuple(parents)):
-            for stem, entries in self._by_stem(folder).items():
-                if _bare(stem) == wanted:
-                    return folder / entries[0]
-        return None
+        """A file that may have been meant."""
+        parent, last = _parted(name)
+        near = ((folder, self._listing(folder).near(last)) for folder in self._folders(parent))
+        return next((folder / file for folder, file in near if file), None)
 
-    def _fitting_folders(self, parts: tuple[str, ...]) -> list[Path]:
-        """The folders that the parts of a name before its last one may stand for."""
-        if not parts:
-            return [self._root]
-        if parts not in self._folders:
-            *parents, last = parts
-            outers = self._fitting_folders(tuple(parents))
-            found = [folder / last for folder in outers if (folder / last).is_dir()]
-            if not found:
-                listed = [folder / entry for folder in outers for entry in self._listed(folder).get(_key(last), [])]
-                found = [path for path in listed if path.is_dir()]
-            self._folders[parts] = found
-        return self._folders[parts]
+    def _listing(self, folder: Path) -> _Listing:
+        if folder not in self._listings:
+            self._listings[folder] = _Listing(folder)
+        return self._listings[folder]
 
-    def _listed(self, folder: Path) -> dict[str, list[str]]:
-        """The names in a folder, by their key."""
-        if folder not in self._names:
-            found = defaultdict(list)
-            try:
-                entries = sorted(entry.name for entry in folder.iterdir())
-            except (FileNotFoundError, NotADirectoryError):
-                entries = []
-            except OSError as error:
-                raise DataError(f"{folder}: cannot be listed: {error.strerror}. Check the folder.") from error
-            for name in entries:
-                found[_key(name)].append(name)
-            self._names[folder] = dict(found)
-        return self._names[folder]
-
-    def _by_stem(self, folder: Path) -> dict[str, list[str]]:
-        """The names of images in a folder, by the key of what stands before their ending."""
-        if folder not in self._stems:
-            found = defaultdict(list)
-            for name in chain.from_iterable(self._listed(folder).values()):
-                ending = _ending(name)
-                if ending in EXTENSIONS:
-                    found[_key(name.strip()[: -len(ending)])].append(name)
-            self._stems[folder] = dict(found)
-        return self._stems[folder]
+    def _folders(self, parent: str) -> list[Path]:
+        """The folders that a name's part up to its last slash may stand for."""
+        if parent not in self._known:
+            folders = [self._root]
+            for part in PurePath(parent).parts:
+                exact = [folder / part for folder in folders if (folder / part).is_dir()]
+                folders = exact or [
+                    folder / name for folder in folders for name in self._listing(folder).folders.get(_key(part), [])
+                ]
+            self._known[parent] = folders
+        return self._known[parent]
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    """The parts of a name, whichever slashes it has; that of an absolute one begins with its root."""
-    return PurePath(name.replace("\\", "/")).parts or (name,)
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """The names in a folder, sorted, and whether each is a file."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_file()) for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed: {error.strerror}. Check the folder.") from error
 
 
-def _ending(name: str) -> str:
-    return Path(name.strip()).suffix.lower()
+def _parted(name: str) -> tuple[str, str]:
+    """A name up to its last slash, whichever slashes it has, and the rest."""
+    parent, slash, last = name.replace("\\", "/").rpartition("/")
+    return parent + slash, last
+
+
+def _split_ending(name: str) -> tuple[str, str]:
+    """What stands before the ending of an image, and that ending; all of it and "" for other names."""
+    stem, dot, ending = name.strip().rpartition(".")
+    ending = f"{dot}{ending}".lower()
+    return (stem, ending) if ending in EXTENSIONS else (name.strip(), "")
 
 
 def _key(name: str) -> str:
