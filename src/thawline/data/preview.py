@@ -126,7 +126,8 @@ def contact_sheet(
 def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     """One picture with its text."""
     pixels, numbers = source.picture(index, view)
-    picture = Image.fromarray(_shown(pixels)).convert("RGB")
+    shown = shown_channels(pixels)
+    picture = Image.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown).convert("RGB")
     width = min(max(picture.width, _NARROWEST), _WIDEST)
     if width != picture.width:
         # Pixels of small pictures stay squares.
@@ -142,10 +143,9 @@ def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     return cell
 
 
-def _shown(pixels: np.ndarray) -> np.ndarray:
-    """Channels that a picture can have; of 2 the first, of more than 4 the first three."""
-    channels = pixels.shape[2]
-    return pixels[..., 0] if channels < 3 else pixels[..., :3] if channels > 4 else pixels
+def shown_channels(pixels: np.ndarray) -> np.ndarray:
+    """The channels that people can look at: (height, width, 3) of three or more, else (height, width, 1)."""
+    return pixels[..., : 1 if pixels.shape[2] < 3 else 3]
 
 
 def _elide(text: str, font: Font, width: int) -> str:
