@@ -79,6 +79,10 @@ def test_digests_tell_pixels_and_shapes_apart():
         (np.moveaxis(PIXELS, 3, 1), r"got shape \(6, 3, 10, 12\)"),
         (np.zeros((6, 5, 12, 12), np.uint8), r"got shape \(6, 5, 12, 12\)\. Put the channels last"),
         (np.zeros((6, 2, 2, 513), np.uint8), r"images have at most 512 channels; got shape \(6, 2, 2, 513\)"),
+        (
+            [PIXELS[0], PIXELS[1, 1:]],
+            r"images are of one size; some have the shape \(9, 12, 3\), some \(10, 12, 3\)\. Res",
+        ),
         (PIXELS[:0], r"There are no images in an array of shape \(0, 10, 12, 3\)"),
     ],
 )

@@ -138,6 +138,11 @@ def test_an_empty_cell_shows_none_of_the_classes(folder, empty):
             r"but 4 of 4 hold ' '.*part of their names, give class_names=",
         ),
         (["a/b", "b", "a", "b"], r"but 1 of 4 hold '/'"),
+        (["a\nb", "b", "a", "b"], r"but 1 of 4 hold '\\n'"),
+        (
+            [["a"], [["b"]], ["a"], ["b"]],
+            r"Row 1 has \['b'\] as a class in column 'tags'; a class is a text or a number",
+        ),
         (
             ["['a' 'b']", "['a']"] * 2,
             r"Row 0 has \"\['a' 'b'\]\" in column 'tags', which is no list that can be read\.",
@@ -160,6 +165,11 @@ def test_names_may_hold_what_often_separates(folder):
     assert multi_label(folder, breeds)[0] == ("golden retriever", "tabby cat")
     names = ["hot dog", "dog", "a,b", "a|b"]
     assert multi_label(folder, names, class_names=names) == (tuple(names), np.eye(4).tolist())
+
+
+def test_another_separator_may_be_the_usual_one(folder):
+    with pytest.raises(DataError, match=r"No cell of column 'tags' holds ',', but 1 of 4 hold '\|'"):
+        multi_label(folder, ["a|b", "b", "a", "b"], label_separator=",")
 
 
 def test_a_list_is_no_class(folder):
@@ -273,7 +283,7 @@ def test_images_without_a_weight_are_named(folder, empty):
 
 
 def test_a_group_that_is_missing_is_told(folder):
-    frame = table(**{"class": list("abab"), "patient": [1, 2, pandas.NA, 3]})
+    frame = table(**{"class": list("abab"), " patient": [1, 2, pandas.NA, 3]})
     with pytest.raises(DataError, match="1 of 4 images have no group, first"):
         ImageFrame(frame, directory=folder, **SIZE).split(0.5, groups="patient")
 

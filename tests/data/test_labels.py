@@ -99,6 +99,10 @@ def test_whole_numbers_are_classes_without_a_point(given):
     assert read("sparse", given, class_names=[2, 1]).targets(np.arange(2), None).tolist() == [0, 1]
 
 
+def test_bytes_are_text():
+    assert read("sparse", [b"rose", b"tulip"]).class_names == ("rose", "tulip")
+
+
 def test_numbers_that_are_not_all_whole_stay_as_they_are():
     assert read("sparse", [1.0, 2.5]).class_names == ("1.0", "2.5")
 

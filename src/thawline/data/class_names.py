@@ -35,7 +35,7 @@ def class_texts(labels: Iterable[Any]) -> list[str]:
         >>> class_texts([2.0, 10.0]), class_texts([0.5, 1.0]), class_texts(["rose", 3])
         (['2', '10'], ['0.5', '1.0'], ['rose', '3'])
     """
-    texts = [str(label) for label in labels]
+    texts = [label.decode(errors="replace") if isinstance(label, bytes) else str(label) for label in labels]
     found = [_WHOLE.fullmatch(text) for text in texts]
     whole = [match.group(1) for match in found if match is not None]
     return whole if len(whole) == len(texts) else texts
@@ -87,7 +87,7 @@ def in_order(names: Iterable[str]) -> list[str]:
                 f"Classes are in the order of their names as text, as in folders and in Keras: {_few(ordered)}. In "
                 f"thawline 0.1 a table's numbers were in the order of their values, {_few(by_value)}. For that give "
                 "class_names=.",
-                stacklevel=6,
+                stacklevel=7,
             )
     return ordered
 

@@ -355,7 +355,7 @@ def read_labels(
             f"{len(empty)} of {len(given)} images have an empty label in {name}, first row {empty[0]}. "
             "Fill it in or leave the row out."
         )
-    several = [row for row, value in enumerate(given) if hasattr(value, "__iter__") and not isinstance(value, str)]
+    several = [row for row, value in enumerate(given) if _is_list(value)]
     if several:
         raise DataError(
             f"Row {several[0]} has {given[several[0]]!r} in {name}, but label_mode={mode!r} takes one class per image. "
@@ -381,6 +381,12 @@ def _class_numbers(
     labels: Sequence[Any], rows: Sequence[int], class_names: Any, name: str
 ) -> tuple[list[str], np.ndarray]:
     """The classes in order, and the number of each label's class, int32 (labels,)."""
+    nested = [place for place, label in enumerate(labels) if _is_list(label)]
+    if nested:
+        raise DataError(
+            f"Row {rows[nested[0]]} has {labels[nested[0]]!r} as a class in {name}; a class is a text or a number. "
+            "Give one list of classes for each image."
+        )
     bare = [label.strip() if isinstance(label, str) else label for label in labels]
     texts = class_texts(bare)
     names = in_order(texts) if class_names is None else as_class_names(class_names)
@@ -395,6 +401,10 @@ def _class_numbers(
         )
     _tell_odd(labels, rows, index, name)
     return names, np.array(found, np.int32)
+
+
+def _is_list(label: Any) -> bool:
+    return hasattr(label, "__iter__") and not isinstance(label, str | bytes)
 
 
 def _tell_odd(labels: Sequence[Any], rows: Sequence[int], names: Mapping[str, int], name: str) -> None:

@@ -95,6 +95,12 @@ class ImageArrays(ImageSource):
 
 def _checked_images(images: Any) -> np.ndarray:
     """The images as (n, height, width, channels), or an error that says what they should be."""
+    shapes = sorted({np.shape(image) for image in images}) if isinstance(images, list | tuple) else []
+    if len(shapes) > 1:
+        raise DataError(
+            f"images are of one size; some have the shape {shapes[0]}, some {shapes[-1]}. Resize them to one, or write "
+            "them to files for ImageFiles or ImageFrame, which resize."
+        )
     array = images if isinstance(images, np.ndarray) else np.asarray(images)
     if array.dtype != np.uint8:
         raise DataError(f"images are uint8 pixels from 0 to 255; got {_described(array)}")

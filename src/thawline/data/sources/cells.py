@@ -12,7 +12,7 @@ from thawline.data.class_names import is_empty
 from thawline.errors import DataError
 
 # What people put between the classes of a cell; a blank or a slash often belongs to a name.
-_CERTAIN, _LIKELY = (",", ";"), ("/", "+", "&", " ")
+_CERTAIN, _LIKELY = ("|", ",", ";", "\n", "\t"), ("/", "+", "&", " ")
 
 _FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
@@ -126,7 +126,7 @@ def _value(node: ast.expr, written: str) -> str | int | float | None:
 
 def _classes(cell: Any, row: int, separator: str, names: frozenset[str], title: str) -> list[Any]:
     if not isinstance(cell, str):
-        if hasattr(cell, "__iter__"):
+        if hasattr(cell, "__iter__") and not isinstance(cell, bytes):
             return [part for part in cell if not is_empty(part)]
         return [] if is_empty(cell) else [cell]
     text = cell.strip()

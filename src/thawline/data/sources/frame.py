@@ -139,7 +139,7 @@ class ImageFrame(ImageSource):
 
     def column(self, name: str) -> list[Any] | None:
         """What the table says of each image in the column of this name; None where there is no such column."""
-        values = self._table.columns.get(name)
+        values = self._table.find(name)
         return None if values is None else [values[row] for row in self.rows]
 
 

@@ -42,21 +42,25 @@ class Table:
     has_decimal_commas: bool = False
     index_name: Any = None
 
+    def find(self, name: Any) -> list[Any] | None:
+        """The cells of a column, whose name may have blanks around it in the table; None where there is none.
+
+        Example:
+            >>> Table({" class": ["rose"]}, Path()).find("class")
+            ['rose']
+        """
+        bare = [known for known in self.columns if known.strip() == str(name)]
+        return self.columns.get(str(name), self.columns[bare[0]] if len(bare) == 1 else None)
+
     def column(self, name: Any, argument: str) -> list[Any]:
         """The cells of a column.
 
         Raises:
             ArgumentError: there is none of this name; the nearest is named.
-
-        Example:
-            >>> Table({" class": ["rose"]}, Path()).column("class", "label_columns")
-            ['rose']
         """
-        if str(name) in self.columns:
-            return self.columns[str(name)]
-        blank = [known for known in self.columns if known.strip() == str(name)]
-        if len(blank) == 1:
-            return self.columns[blank[0]]
+        cells = self.find(name)
+        if cells is not None:
+            return cells
         near = difflib.get_close_matches(str(name), self.columns, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(self.columns) or 'no columns'}."
         if self.index_name is not None and self.index_name == name:
