@@ -99,6 +99,12 @@ def test_whole_numbers_are_classes_without_a_point(given):
     assert read("sparse", given, class_names=[2, 1]).targets(np.arange(2), None).tolist() == [0, 1]
 
 
+def test_true_and_false_are_classes():
+    for given in ([True, False], ["True", "False"]):
+        assert read("sparse", given).class_names == ("False", "True")
+    assert read("sparse", [np.True_, np.False_]).targets(np.arange(2), None).tolist() == [1, 0]
+
+
 def test_bytes_are_text():
     assert read("sparse", [b"rose", b"tulip"]).class_names == ("rose", "tulip")
 
@@ -113,6 +119,16 @@ def test_blanks_around_labels_are_no_part_of_them_which_is_told():
     assert labels.class_names == ("cat", "dog")
     # A name that is given with its blanks is that class.
     assert read("sparse", ["a ", "a"], ["a ", "a"]).targets(np.arange(2), None).tolist() == [0, 1]
+
+
+def test_accents_may_be_composed_in_either_way():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for names in ([composed, "bar"], [apart, "bar"]):
+        assert read("sparse", [composed, apart, "bar"], names).targets(np.arange(3), None).tolist() == [0, 0, 1]
+    with pytest.raises(
+        DataError, match=r"Column 'x' has the class 'caf.*' in two ways, its accents composed differently"
+    ):
+        read("sparse", [composed, apart])
 
 
 def test_the_text_of_nothing_is_told():

@@ -4,13 +4,12 @@ One class for each label mode; all of them know the dtype and shape of their tar
 splits can keep the shares. A source asks for the targets of a batch by the rows of its images.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from thawline.data.class_names import as_class_names, class_texts, in_order, is_empty
+from thawline.data.class_names import class_numbers, is_empty, is_list
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -21,9 +20,6 @@ TargetSpec = TensorSpec | dict[str, TensorSpec] | None
 
 # Regression values are alike when they fall between the same two of these quantiles.
 _BINS = 10
-
-# What NumPy and pandas write for nothing.
-_WAS_EMPTY = ("nan", "NaN", "NaT", "<NA>")
 
 
 class Look(Protocol):
@@ -355,13 +351,13 @@ def read_labels(
             f"{len(empty)} of {len(given)} images have an empty label in {name}, first row {empty[0]}. "
             "Fill it in or leave the row out."
         )
-    several = [row for row, value in enumerate(given) if _is_list(value)]
+    several = [row for row, value in enumerate(given) if is_list(value)]
     if several:
         raise DataError(
             f"Row {several[0]} has {given[several[0]]!r} in {name}, but label_mode={mode!r} takes one class per image. "
             "Use label_mode='multi_label' for several."
         )
-    names, numbers = _class_numbers(given, range(len(given)), class_names, name)
+    names, numbers = class_numbers(given, range(len(given)), class_names, name)
     return class_labels(mode, numbers, names, shape)
 
 
@@ -371,60 +367,10 @@ def _read_multi_label(given: Sequence[Sequence[Any]], class_names: Any, name: st
         raise DataError(
             f"No image has a class in {name}: all of {len(given)} are empty. Fill them in, or name the classes."
         )
-    names, numbers = _class_numbers([label for labels in given for label in labels], rows, class_names, name)
+    names, numbers = class_numbers([label for labels in given for label in labels], rows, class_names, name)
     hot = np.zeros((len(given), len(names)), np.float32)
     hot[rows, numbers] = 1
     return MultiLabel(hot, names)
-
-
-def _class_numbers(
-    labels: Sequence[Any], rows: Sequence[int], class_names: Any, name: str
-) -> tuple[list[str], np.ndarray]:
-    """The classes in order, and the number of each label's class, int32 (labels,)."""
-    nested = [place for place, label in enumerate(labels) if _is_list(label)]
-    if nested:
-        raise DataError(
-            f"Row {rows[nested[0]]} has {labels[nested[0]]!r} as a class in {name}; a class is a text or a number. "
-            "Give one list of classes for each image."
-        )
-    bare = [label.strip() if isinstance(label, str) else label for label in labels]
-    texts = class_texts(bare)
-    names = in_order(texts) if class_names is None else as_class_names(class_names)
-    index = {text: number for number, text in enumerate(names)}
-    # A name that was given counts as it is written, with its blanks or as 1.0.
-    found = [index.get(str(label), index.get(text)) for label, text in zip(labels, texts, strict=True)]
-    if None in found:
-        place = found.index(None)
-        raise DataError(
-            f"Row {rows[place]} has the label {texts[place]!r} in {name}, which is not among class_names "
-            f"({', '.join(names)}). Add it there or leave the row out."
-        )
-    _tell_odd(labels, rows, index, name)
-    return names, np.array(found, np.int32)
-
-
-def _is_list(label: Any) -> bool:
-    return hasattr(label, "__iter__") and not isinstance(label, str | bytes)
-
-
-def _tell_odd(labels: Sequence[Any], rows: Sequence[int], names: Mapping[str, int], name: str) -> None:
-    """Says once which labels were taken otherwise than they are written, or are hardly meant as classes."""
-    texts = [(place, label) for place, label in enumerate(labels) if isinstance(label, str)]
-    blank = [place for place, label in texts if label != label.strip() and label not in names]
-    if blank:
-        place = blank[0]
-        warnings.warn(
-            f"{len(blank)} labels in {name} have blanks around them, first row {rows[place]}: {labels[place]!r}. They "
-            f"are taken as {labels[place].strip()!r} is.",
-            stacklevel=7,
-        )
-    lost = [place for place, label in texts if label.strip() in _WAS_EMPTY]
-    if lost:
-        warnings.warn(
-            f"{len(lost)} labels in {name} are the text {labels[lost[0]]!r}, first row {rows[lost[0]]}, which "
-            "astype(str) makes of an empty cell. It is a class now; leave these rows out, or fill them in.",
-            stacklevel=7,
-        )
 
 
 def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
