@@ -14,7 +14,7 @@ from typing import Any
 
 from thawline.errors import MissingDependencyError
 
-__all__ = ["keras"]
+__all__ = ["keras", "print_message", "seeding_mark"]
 
 # Warnings and errors of TensorFlow still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -68,3 +68,17 @@ def _is_worth_telling(record: logging.LogRecord) -> bool:
 
 keras: Any = _import_keras()
 logging.getLogger("tensorflow").addFilter(_is_worth_telling)
+
+
+def seeding_mark() -> object:
+    """An object that `keras.utils.set_random_seed` replaces by another; None before anything was seeded.
+
+    TensorFlow's generator of seeds is such an object: seeding puts a new one in its place.
+    """
+    context = sys.modules.get("tensorflow.python.eager.context")
+    return None if context is None else getattr(context.context(), "_rng", None)
+
+
+def print_message(text: str) -> None:
+    """Prints a line as Keras prints its own: on stdout, or into the log where interactive logging is switched off."""
+    importlib.import_module("keras.src.utils.io_utils").print_msg(text)

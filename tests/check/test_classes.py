@@ -21,12 +21,12 @@ def test_clean_classes_give_nothing(image_folder):
     assert codes_of(image_folder({"cat": 6, "car": 3, "class10": 2, "class11": 2})) == []
 
 
-def test_an_empty_folder_is_a_warning_and_an_empty_class_an_error(image_folder):
+def test_an_empty_class_folder_is_an_error(image_folder):
     folder = image_folder(2)
     (folder / "class2").mkdir()
     (folder / "class2" / "notes.txt").write_text("no image")
     (folder / ".hidden").mkdir()
-    assert codes_of(folder) == [("class-empty", "warning")]
+    assert codes_of(folder) == [("class-empty", "error")]
     assert codes_of(folder, classes=["class0", "class1", "class2"]) == [("class-empty", "error")]
 
 

@@ -100,12 +100,13 @@ def test_a_class_named_twice_is_refused(image_folder):
         ImageFolder(image_folder(), classes=["class0", "class1", "class0"], **SIZE)
 
 
-def test_empty_class_folders_are_left_out_and_named(image_folder):
+def test_empty_class_folders_keep_their_numbers_and_are_named(image_folder):
     folder = image_folder({"a": 1, "b": 0, "c": 1})
-    with pytest.warns(UserWarning, match="Class folders without images are left out: b."):
+    with pytest.warns(UserWarning, match=r"Class folders without images: b\. They are classes with 0 images, so that"):
         source = ImageFolder(folder, **SIZE)
-    assert source.class_names == ("a", "c")
-    assert source.labels.tolist() == [0, 1]
+    assert source.class_counts == {"a": 1, "b": 0, "c": 1}
+    assert source.labels.tolist() == [0, 2]
+    assert source.class_weights() == {0: 1.0, 2: 1.0}
 
 
 def test_one_class_is_refused_unless_labels_are_not_wanted(image_folder):
@@ -146,8 +147,8 @@ def test_images_without_class_folders_are_refused_with_their_number(image_folder
         ({"seed": -1}, "seed is a whole number from 0 to 4294967295; got -1"),
         ({"seed": 2**32}, "seed is a whole number from 0 to 4294967295; got 4294967296"),
         (
-            {"label_mode": "int"},
-            "label_mode is one of categorical, sparse, binary, multi_label, regression, input, none; got 'int'",
+            {"label_mode": "ints"},
+            "label_mode is one of categorical, sparse, binary, multi_label, regression, input, none; got 'ints'",
         ),
         ({"image_size": 8.0}, r"image_size is \(height, width\) .*got 8.0"),
         ({"image_size": (8, 8, 3)}, r"image_size is \(height, width\) .*got \(8, 8, 3\)"),

@@ -2,20 +2,16 @@
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import PurePosixPath
 
 from thawline.check.finding import Finding, Severity
 from thawline.check.naming import fits
-from thawline.data.sources.folder import ImageFolder
-from thawline.data.sources.scan import find_images, is_hidden
 from thawline.data.sources.source import ImageSource
 from thawline.figures import counted
 
 CODES: dict[str, str] = {
-    "class-empty": "error or warning: a class without images; a warning for a class folder that is left out",
+    "class-empty": "error: a class without images, of which a model cannot learn anything",
     "class-names-alike": "warning or note: classes whose names differ only in case, separators or plural; a note for "
     "long names that differ in one letter",
     "class-balance": "warning or note: the largest class has more than 3 times as many images as the smallest; a "
@@ -33,7 +29,7 @@ _SEPARATORS = re.compile(r"[\s_\-.]+")
 
 def check_classes(source: ImageSource) -> list[Finding]:
     """Findings about the classes of the training images; what the validation side lacks, `check_splits` finds."""
-    findings = find_empty(source.class_counts, _left_out_folders(source)) + find_alike(source.class_names)
+    findings = find_empty(source.class_counts) + find_alike(source.class_names)
     if has_classes(source):
         findings += find_imbalance(source.class_counts)
     return findings
@@ -45,44 +41,29 @@ def has_classes(source: ImageSource) -> bool:
     return labels is not None and labels.ndim == 1 and labels.dtype.kind == "i" and bool(source.class_names)
 
 
-def find_empty(counts: Mapping[str, int], left_out: Sequence[str] = ()) -> list[Finding]:
+def find_empty(counts: Mapping[str, int]) -> list[Finding]:
     """Classes without images.
 
     Args:
         counts: images by class.
-        left_out: class folders that hold no images and became no classes.
 
     Example:
         >>> print(find_empty({"rose": 3, "tulip": 0})[0].what)
         1 class of 2 has no images: 'tulip'.
     """
-    findings = []
     empty = [name for name, count in counts.items() if count == 0]
-    if empty:
-        findings.append(
-            Finding(
-                "class-empty",
-                "error",
-                f"{counted(len(empty), 'class', 'classes')} of {len(counts):,} {fits(len(empty), 'has', 'have')} no "
-                f"images: "
-                f"{_list(empty)}.",
-                "Add images of them, or take them out of the classes.",
-                evidence=(("classes", empty),),
-            )
+    if not empty:
+        return []
+    return [
+        Finding(
+            "class-empty",
+            "error",
+            f"{counted(len(empty), 'class', 'classes')} of {len(counts):,} {fits(len(empty), 'has', 'have')} no "
+            f"images: {_list(empty)}.",
+            "Add images of them, or take their folders out of the classes.",
+            evidence=(("classes", empty),),
         )
-    if left_out:
-        findings.append(
-            Finding(
-                "class-empty",
-                "warning",
-                f"{counted(len(left_out), 'class folder')} {fits(len(left_out), 'has', 'have')} no images, so that "
-                f"the model does not "
-                f"know the class: {_list(left_out)}.",
-                "Put images into them, or take the folders away.",
-                evidence=(("classes", list(left_out)),),
-            )
-        )
-    return findings
+    ]
 
 
 def find_alike(names: Sequence[str]) -> list[Finding]:
@@ -142,18 +123,6 @@ def find_imbalance(counts: Mapping[str, int]) -> list[Finding]:
             evidence=(("counts", dict(counts)),),
         )
     ]
-
-
-def _left_out_folders(source: ImageSource) -> list[str]:
-    """Class folders that hold no images, where all folders are classes."""
-    if not isinstance(source, ImageFolder) or not source.directory.is_dir():
-        return []
-    known = {PurePosixPath(name).parts[0] for name in source.class_names}
-    if any(len(PurePosixPath(name).parts) > 1 for name in source.class_names):
-        # The classes were named one by one; other folders are left out on purpose.
-        return []
-    folders = sorted(entry for entry in source.directory.iterdir() if entry.is_dir() and not is_hidden(entry.name))
-    return [folder.name for folder in folders if folder.name not in known and not find_images(folder, Counter())]
 
 
 def _words(name: str) -> list[str]:

@@ -37,6 +37,9 @@ RESAMPLINGS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# Endings of the files that Keras lists; compared without the dot, as there: "notjpg" counts.
+KERAS_ENDINGS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+
 # The modes that count as done for each colour mode, and the mode that others are converted to.
 _MODES = {
     "grayscale": (("L", "I;16", "I"), "L"),

@@ -10,6 +10,7 @@ images about share * n fall on a side, with a standard deviation of sqrt(n * sha
 
 import operator
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,27 @@ def positions(keys: Sequence[bytes], seed: int) -> np.ndarray:
     # 53 bits fill a float's mantissa: uniform in [0, 1).
     places: np.ndarray = (words >> np.uint64(11)) * 2.0**-53
     return places
+
+
+def grouped_positions(digests: Sequence[bytes], keys: Sequence[bytes], paths: Sequence[Path], seed: int) -> np.ndarray:
+    """The position of each image's group, float64 (n,); warns of equal images that are in several groups.
+
+    Args:
+        digests: the digest of each image.
+        keys: what stands for the group of each.
+        paths: the images' files.
+        seed: decides the positions.
+    """
+    first: dict[bytes, int] = {}
+    torn = [index for index, digest in enumerate(digests) if keys[first.setdefault(digest, index)] != keys[index]]
+    if torn:
+        other = paths[first[digests[torn[0]]]]
+        warnings.warn(
+            f"{len(torn)} images equal one of another group and may be on two sides, first {str(paths[torn[0]])!r}, "
+            f"which equals {str(other)!r}. Take the copies out.",
+            stacklevel=4,
+        )
+    return positions(keys, seed)
 
 
 def stable_sides(places: np.ndarray, validation: float, test: float) -> np.ndarray:

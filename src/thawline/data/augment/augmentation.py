@@ -69,7 +69,7 @@ class Augmentation:
 
     It happens in this order: crop, affine and flips (one resampling), channel shift, brightness, contrast,
     saturation, hue, grey, blur, noise, erasing, `functions`; the result is uint8. Then, in float32 and only where
-    asked for: `preprocessing_function` or `rescale`, samplewise, featurewise, ZCA.
+    asked for: `preprocessing_function`, `rescale`, samplewise, featurewise, ZCA.
 
     Attributes:
         rotation_range: degrees; the rotation is uniform in [-r, r].
@@ -86,7 +86,8 @@ class Augmentation:
             Keras does it, to each image's own smallest and largest value, which would undo shifts of flat images.
         interpolation_order: 0 takes the nearest pixel, 1 is linear, 3 cubic (over 4 pixels; not SciPy's spline).
         data_format: None or "channels_last"; other layouts are refused.
-        rescale: factor on the pixel values, last of all; None or 0 for none. Not with `preprocessing_function`.
+        rescale: factor on the pixel values, last of all; None or 0 for none. A `preprocessing_function` beside it keeps
+            pixels from 0 to 255; one that scales them itself is refused on the first image.
         preprocessing_function: `image -> image` of the same shape; it gets float32 from 0 to 255 of its own.
         samplewise_center: each image less its own mean.
         samplewise_std_normalization: each image centred, then divided by its own standard deviation + 1e-6.
@@ -179,12 +180,6 @@ class Augmentation:
                     "Use 1.0 for up to one pixel, or 2 for one whole pixel.",
                     stacklevel=3,
                 )
-        if self.rescale and self.preprocessing_function is not None:
-            raise ArgumentError(
-                "rescale and preprocessing_function exclude each other: the function gets pixels from 0 to 255 and "
-                "the factor would scale its results once more, which is never what keras.applications' "
-                "preprocess_input wants. Drop rescale, or scale inside the function."
-            )
         if self.zca_whitening and self.featurewise_std_normalization:
             warnings.warn(
                 "zca_whitening takes the place of featurewise_std_normalization, as in ImageDataGenerator. "

@@ -1,17 +1,22 @@
 """From pixels to what a model's input wants: float32, scaled, centred, whitened; nothing of it is left to chance.
 
-Order: `preprocessing_function` or `rescale`, samplewise, featurewise, ZCA. `measure` takes the statistics in the same
+Order: `preprocessing_function`, `rescale`, samplewise, featurewise, ZCA. `measure` takes the statistics in the same
 order, which ImageDataGenerator's `fit` does not.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from thawline.errors import ArgumentError, DataError
 from thawline.source_code import digest_arrays
+from thawline.specs import PIXELS
+
+# The largest pixel.
+_BRIGHTEST = PIXELS[1]
 
 # Keras': what is added to a standard deviation before it divides.
 EPSILON = 1e-6
@@ -58,9 +63,14 @@ def prepare(
 
     Raises:
         DataError: the function gives something that is not an array of numbers of the same shape.
+        ArgumentError: the function scales pixels itself, and a factor is given, too.
     """
     if function is not None:
+        if rescale is not None:
+            _refuse_scaled(function, image.shape)
         values = _call(function, image.astype(np.float32))
+        if rescale is not None:
+            values *= np.float32(rescale)
     else:
         # One pass: both make float32 of a pixel, then multiply.
         values = np.multiply(image, np.float32(1 if rescale is None else rescale), dtype=np.float32)
@@ -154,3 +164,26 @@ def _call(function: Callable[[np.ndarray], Any], values: np.ndarray) -> np.ndarr
         )
     # One of its own: what comes next works in place, and the function may have kept what it gave.
     return np.array(result, np.float32)
+
+
+def _refuse_scaled(function: Callable[[np.ndarray], Any], shape: tuple[int, ...]) -> None:
+    """Refuses a function beside a factor when it does not keep pixels, by what it makes of all values from 0 to 255.
+
+    `preprocess_input` of keras.applications scales or centres them; the factor would do it once more.
+    """
+    low, high = _answers(function, shape)
+    if low >= 0 and 1 < high <= _BRIGHTEST:
+        return
+    raise ArgumentError(
+        f"rescale and preprocessing_function exclude each other here: the function makes values from {low:.4g} to "
+        f"{high:.4g} of pixels from 0 to 255, and the factor would scale them once more, which is never what "
+        "keras.applications' preprocess_input wants. Drop rescale, or keep pixels from 0 to 255 in the function."
+    )
+
+
+@lru_cache(maxsize=64)
+def _answers(function: Callable[[np.ndarray], Any], shape: tuple[int, ...]) -> tuple[float, float]:
+    """The smallest and the largest value that a function makes of an image that holds all pixels from 0 to 255."""
+    probe = np.linspace(0, _BRIGHTEST, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    values = _call(function, probe)
+    return float(values.min()), float(values.max())

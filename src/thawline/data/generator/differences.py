@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from thawline.errors import ArgumentError
+
 
 class ChangedMeaningWarning(UserWarning):
     """An argument does what Keras documents, where Keras does something else.
@@ -32,6 +34,13 @@ CHANGES = {
     "preprocessing_function": "is applied by fit() too; Keras' fit() leaves it out",
 }
 
+# Words of Keras' flow_from_dataframe that do nothing any more, and what to do instead.
+_PASSED_OVER = {
+    "has_ext": "File names have their endings.",
+    "sort": "Rows keep their order with shuffle=False.",
+    "drop_duplicates": "Use dataframe.drop_duplicates().",
+}
+
 _told: set[str] = set()
 
 
@@ -51,3 +60,17 @@ def tell_changes(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
 def is_equal(value: Any, default: Any) -> bool:
     """Whether an argument is at its default; lists and arrays compare as a whole."""
     return bool(np.ndim(value) == np.ndim(default) and np.all(value == default))
+
+
+def pass_over(words: dict[str, Any]) -> None:
+    """Warns of words that Keras does without, and refuses those that it never knew.
+
+    Raises:
+        ArgumentError: a word is not known.
+    """
+    for word in words:
+        if word not in _PASSED_OVER:
+            raise ArgumentError(f"flow_from_dataframe() has no argument {word!r}. Leave it out.")
+        warnings.warn(
+            f"flow_from_dataframe({word}=...) does nothing. {_PASSED_OVER[word]}", DeprecationWarning, stacklevel=3
+        )

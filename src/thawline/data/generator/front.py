@@ -1,22 +1,23 @@
 """ImageDataGenerator: Keras' words, with their errors mended or, with legacy=True, with every pixel as it was."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
-from functools import partial
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thawline.backend import keras
+from thawline.arguments import height_and_width, share
+from thawline.backend import keras, print_message
 from thawline.data.augment import Augmentation, Draw
-from thawline.data.generator.differences import is_equal, tell_changes
-from thawline.data.generator.iterators import ImageIterator, Iterator, LegacyIterator
+from thawline.data.generator import settings
+from thawline.data.generator.differences import pass_over, tell_changes
+from thawline.data.generator.drawing import present_draw, present_stream
+from thawline.data.generator.float_images import are_pixels, range_of, transform_values
+from thawline.data.generator.iterators import Iterator
 from thawline.data.generator.listing import (
     FOLDER_MODES,
-    SUBSETS,
     array_rows,
     check_same_answers,
     folder_rows,
@@ -25,16 +26,15 @@ from thawline.data.generator.listing import (
     keras_part,
     table_rows,
 )
-from thawline.data.generator.looks import Copies, KerasLooks, OwnLooks, Reading, as_pixels, channels_last
-from thawline.data.generator.rows import Rows, split_by_content
+from thawline.data.generator.looks import Copies, Reading, channels_last
+from thawline.data.generator.open_iterator import open_iterator
+from thawline.data.generator.rows import CLASS_MODES
+from thawline.data.generator.unseeded import take_seed
 from thawline.data.legacy import LegacyTransform, check_word
-from thawline.data.sources.pictures import ArrayPictures, FilePictures, Pictures
 from thawline.errors import ArgumentError, DataError
 
-# The arguments that are an Augmentation's, too; the layout of the axes is the generator's own.
-_AUGMENTS = {field.name for field in fields(Augmentation)} & {field.name for field in fields(LegacyTransform)} - {
-    "data_format"
-}
+# Methods that iterators call when a subclass has its own.
+_METHODS = ("get_random_transform", "apply_transform", "random_transform", "standardize")
 
 # Keras' names for the numbers of a draw.
 _KERAS_NAMES = {
@@ -55,12 +55,15 @@ class ImageDataGenerator:
     """Augmented batches from folders, tables and arrays, with the arguments of Keras' ImageDataGenerator.
 
     What `flow*` return goes into `keras.Model.fit`, `evaluate` and `predict`, and into those of a `Stack`, which takes
-    its `.source`: the same images, views, answers and order.
+    its `.source`: the same images, answers and order.
 
-    The arguments mean what Keras' documentation says. Where Keras does something else, a `ChangedMeaningWarning` says
-    so on the first use: shifts move along their own axis, pictures turn about their centre, brightness is a factor.
-    Pixels are augmented as uint8 by thawline's own decoder and its one resampling; random numbers depend on (seed,
-    image, epoch) only, and NumPy's global generator is never touched. Validation subsets are never augmented.
+    The arguments mean what Keras' documentation says, and are attributes that may be set later. Where Keras does
+    something else, a `ChangedMeaningWarning` says so on the first use (docs/image_data_generator.md lists all): shifts
+    move along their own axis, pictures turn about their centre, brightness is a factor. Files, and arrays of whole
+    numbers from 0 to 255, are augmented as uint8 with one resampling; other arrays keep their values. Random numbers
+    depend on (seed, place in the listing, view) only: two generators with one seed, for images and for their masks,
+    move in step. NumPy's global generator is never touched. Validation subsets are never augmented. Methods that a
+    subclass overrides are called as Keras' iterators call them.
 
     With `legacy=True` every pixel and every draw is that of Keras 3.15.1 with the same seed (needs
     `pip install 'thawline[legacy]'`), again without the global generator.
@@ -71,12 +74,19 @@ class ImageDataGenerator:
         rotation_range, width_shift_range, height_shift_range, brightness_range, shear_range, zoom_range,
             channel_shift_range, fill_mode, cval, horizontal_flip, vertical_flip, interpolation_order: as in
             `thawline.Augmentation`.
-        rescale: a factor, after the preprocessing function; give one of the two.
-        preprocessing_function: a float32 image, 0 to 255, laid out as `data_format` says, to an array of its shape.
+        rescale: a factor, after the preprocessing function, which has to keep pixels from 0 to 255 then.
+        preprocessing_function: a float32 image, laid out as `data_format` says, to an array of its shape; it gets
+            pixels from 0 to 255, or the values of an array as they are.
         data_format: "channels_last" or "channels_first"; Keras' setting by default.
         validation_split: the share of the subset "validation", above 0 and below 1.
         dtype: of the images; Keras' setting by default.
         legacy: whether pixels, draws and lists of files are those of Keras.
+
+    Attributes:
+        mean, std, zca_whitening_matrix: what `fit` measured, in Keras' shapes, or None; they may be set by hand, like
+            `generator.mean = [123.68, 116.779, 103.939]`.
+        overridden: the methods that a subclass has its own of, out of those that iterators call.
+        channel_axis, row_axis, col_axis: the axes of a batch.
 
     Raises:
         ArgumentError: a value that cannot work.
@@ -84,7 +94,7 @@ class ImageDataGenerator:
     Example:
         >>> generator = ImageDataGenerator(horizontal_flip=True, rescale=1 / 255)
         >>> batches = generator.flow(np.zeros((5, 8, 8, 3), np.uint8), np.arange(5), batch_size=2, seed=7)
-        >>> [len(images) for images, answers in batches]
+        >>> [len(batches[index][0]) for index in range(len(batches))]
         [2, 2, 1]
     """
 
@@ -116,30 +126,61 @@ class ImageDataGenerator:
         legacy: bool = False,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
-        if validation_split and not 0 < validation_split < 1:
-            raise ArgumentError(f"validation_split is a share between 0 and 1, like 0.2; got {validation_split!r}.")
-        self.legacy = legacy
-        self.validation_split = validation_split
+        defaults = {name: parameter.default for name, parameter in signature(ImageDataGenerator).parameters.items()}
+        vars(self).update(given)
+        self.validation_split = share("validation_split", validation_split) if validation_split else 0.0
+        # Keras' name for it, which subclasses read.
+        self._validation_split = self.validation_split
         self.data_format = data_format or keras.config.image_data_format()
         self.dtype = dtype or keras.config.floatx()
-        self._random = np.random.RandomState()
-        if legacy:
-            settled = {**given, "data_format": self.data_format, "dtype": self.dtype}
-            names = {item.name for item in fields(LegacyTransform) if item.init}
-            self._keras = LegacyTransform(**{name: value for name, value in settled.items() if name in names})
-        else:
-            self._augmentation = self._settle(given)
-
-    def _settle(self, given: dict[str, Any]) -> Augmentation:
-        """Takes the arguments in their own meaning, and says where that is not Keras'."""
         check_word("data_format", self.data_format, ("channels_last", "channels_first"))
-        defaults = {name: parameter.default for name, parameter in signature(ImageDataGenerator).parameters.items()}
-        used = {name: given[name] for name in _AUGMENTS if not is_equal(given[name], defaults[name])}
-        if self.data_format == "channels_first" and given["preprocessing_function"] is not None:
-            used["preprocessing_function"] = partial(_call_channels_first, given["preprocessing_function"])
-        augmentation = Augmentation(**used)
-        tell_changes(given, defaults)
-        return augmentation
+        axes = (1, 2, 3) if self.data_format == "channels_first" else (3, 1, 2)
+        self.channel_axis, self.row_axis, self.col_axis = axes
+        self.mean = self.std = self.zca_whitening_matrix = None
+        self._made: dict[str, Any] = {}
+        if legacy:
+            settings.take_implied(self, self.keras_transform())
+        else:
+            # A pair, as Keras has it.
+            self.zoom_range = list(self.settled().zoom_range)  # type: ignore[arg-type]
+            tell_changes(given, defaults)
+
+    legacy: bool
+    mean: Any
+    std: Any
+    zca_whitening_matrix: Any
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        # Whatever was set counts from the next batch on.
+        super().__setattr__("_made", {})
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The methods that a subclass, or this very object, has its own of, out of those that iterators call."""
+        own = {name: getattr(getattr(self, name), "__func__", None) for name in _METHODS}
+        return frozenset(name for name in _METHODS if own[name] is not getattr(ImageDataGenerator, name))
+
+    def settled(self, *, is_validation: bool = False) -> Augmentation:
+        """The augmentation that the attributes stand for now; without chance for a validation subset."""
+        made = self._made
+        if "augmentation" not in made:
+            augmentation = settings.own_augmentation(self)
+            made |= {"augmentation": augmentation, "validation": augmentation.without_chance()}
+        chosen: Augmentation = made["validation" if is_validation else "augmentation"]
+        return chosen
+
+    def keras_transform(self) -> LegacyTransform:
+        """Keras' transform with the attributes as they are now."""
+        made = self._made
+        if "keras" not in made:
+            made["keras"] = settings.keras_transform(self)
+        transform: LegacyTransform = made["keras"]
+        return transform
+
+    def check_fitted(self) -> None:
+        """Raises ArgumentError where featurewise arguments or ZCA lack their statistics."""
+        settings.check_fitted(self)
 
     # -- iterators -------------------------------------------------------------------------------------------
 
@@ -160,13 +201,16 @@ class ImageDataGenerator:
         """Batches of images in memory.
 
         Args:
-            x: (n, height, width, channels) of 1, 3 or 4 channels, pixels from 0 to 255 or fractions from 0 to 1 (which
-                are augmented as the nearest of 256 and come back as fractions); or (images, other inputs).
-            y: n answers of any kind, or None.
+            x: (n, height, width, channels) of any number of channels: pixels, whole numbers from 0 to 255, which are
+                augmented as uint8; or other numbers (fractions, centred values, more than 8 bits), which keep their
+                values, are interpolated as float32, and have `cval` and `channel_shift_range` in their own units; or
+                (images, other inputs).
+            y: n answers of any kind, or None; a dictionary or a list of such answers for a model of several outputs.
             batch_size: images per batch.
             shuffle: whether each epoch has an order of its own.
             sample_weight: float (n,), or None.
-            seed: decides order and draws; None draws one.
+            seed: decides order and draws. None takes one from where NumPy's global generator is, which stays there:
+                another one each time, and the same again after `keras.utils.set_random_seed`.
             save_to_dir, save_prefix, save_format: where copies of the augmented pixels go, for a look at them.
             ignore_class_split: with legacy=True, whether subsets may lack classes.
             subset: "training" or "validation", by `validation_split`.
@@ -175,7 +219,7 @@ class ImageDataGenerator:
             An iterator over (images, y), (images, y, weights) or images.
 
         Raises:
-            DataError: lengths differ, or values are neither pixels nor fractions.
+            DataError: lengths differ, or values are not finite.
         """
         rows = array_rows(x, y, sample_weight, self.dtype if self.legacy else None)
         if self.legacy:
@@ -183,7 +227,10 @@ class ImageDataGenerator:
                 check_same_answers(rows.labels, self.validation_split)
             rows = keras_part(rows, fractions(subset, self.validation_split))
         copies = Copies(save_to_dir, save_prefix, save_format)
-        return self._iterator(rows, None, subset, copies, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        arrays = {"x": rows.images, "x_misc": list(rows.extras), "y": None if y is None else rows.labels}
+        return open_iterator(
+            self, rows, None, subset, copies, arrays, batch_size=batch_size, shuffle=shuffle, seed=seed
+        )
 
     def flow_from_directory(
         self,
@@ -208,8 +255,9 @@ class ImageDataGenerator:
         Args:
             directory: the folder with the class folders.
             target_size: height and width that every image is brought to.
-            color_mode: "rgb", "grayscale" or, with legacy=True, "rgba".
-            classes: the class folders in the order of their numbers, or None for all in sorted order.
+            color_mode: "rgb", "grayscale" or "rgba".
+            classes: the class folders in the order of their numbers, or None for all in sorted order; ["."] takes the
+                images directly inside as one class. A class without images keeps its number.
             class_mode: "categorical" (one-hot), "binary" and "sparse" (class numbers), "input" (the images) or None.
             batch_size, shuffle, seed, save_to_dir, save_prefix, save_format, subset: as in `flow`.
             follow_links: whether folders that are symbolic links are entered.
@@ -229,16 +277,20 @@ class ImageDataGenerator:
             rows = keras_folder_rows(directory, part=fractions(subset, self.validation_split), **options)
         else:
             rows = folder_rows(directory, **options)
-        reading = Reading(target_size, color_mode, interpolation, keep_aspect_ratio)
+        print_message(f"Found {len(rows)} images belonging to {len(rows.class_indices)} classes.")
+        reading = Reading(_target_size(target_size), color_mode, interpolation, keep_aspect_ratio)
         copies = Copies(save_to_dir, save_prefix, save_format)
-        return self._iterator(rows, reading, subset, copies, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        place = {"directory": directory}
+        return open_iterator(
+            self, rows, reading, subset, copies, place, batch_size=batch_size, shuffle=shuffle, seed=seed
+        )
 
     def flow_from_dataframe(
         self,
         dataframe: Any,
         directory: str | os.PathLike[str] | None = None,
         x_col: str = "filename",
-        y_col: str | Sequence[str] = "class",
+        y_col: str | Sequence[str] | None = "class",
         weight_col: str | None = None,
         target_size: tuple[int, int] = (256, 256),
         color_mode: str = "rgb",
@@ -261,7 +313,8 @@ class ImageDataGenerator:
             dataframe: one image per row.
             directory: what relative file names are relative to.
             x_col: the column of file names.
-            y_col: the column of answers, or the columns with `class_mode="multi_output"`.
+            y_col: the column of answers, or the columns with `class_mode="multi_output"` or "raw"; it is not looked at
+                where images have no answers, and may be None.
             weight_col: the column of weights, or None.
             classes: the classes in the order of their numbers, or None for all, sorted; rows of others are left out.
             class_mode: "categorical" (text, or lists of text as multi-hot), "binary", "sparse", "raw" (the values),
@@ -269,7 +322,8 @@ class ImageDataGenerator:
             validate_filenames: whether files that are not there are left out, with a warning.
             target_size, color_mode, batch_size, shuffle, seed, save_to_dir, save_prefix, save_format, subset,
                 interpolation: as in `flow_from_directory`.
-            **kwargs: nothing; words that are not known are refused.
+            **kwargs: `has_ext`, `sort` and `drop_duplicates` of older Keras are passed over with a warning; other words
+                are refused.
 
         Returns:
             An iterator over (images, answers), (images, answers, weights) or images.
@@ -278,8 +332,10 @@ class ImageDataGenerator:
             ArgumentError: a word or a column is not known.
             DataError: a cell is not what its column should hold.
         """
-        if kwargs:
-            raise ArgumentError(f"flow_from_dataframe() has no argument {next(iter(kwargs))!r}. Leave it out.")
+        pass_over(kwargs)
+        if class_mode == "other":
+            warnings.warn('class_mode="other" is called "raw" now.', DeprecationWarning, stacklevel=2)
+            class_mode = "raw"
         rows = table_rows(
             dataframe,
             directory,
@@ -293,9 +349,15 @@ class ImageDataGenerator:
         )
         if self.legacy:
             rows = keras_part(rows, fractions(subset, self.validation_split))
-        reading = Reading(target_size, color_mode, interpolation)
+        validated = "validated" if validate_filenames else "non-validated"
+        classified = f" belonging to {len(rows.class_indices)} classes" if class_mode in CLASS_MODES else ""
+        print_message(f"Found {len(rows)} {validated} image filenames{classified}.")
+        reading = Reading(_target_size(target_size), color_mode, interpolation)
         copies = Copies(save_to_dir, save_prefix, save_format)
-        return self._iterator(rows, reading, subset, copies, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        place = {"directory": directory or ""}
+        return open_iterator(
+            self, rows, reading, subset, copies, place, batch_size=batch_size, shuffle=shuffle, seed=seed
+        )
 
     # -- single images ---------------------------------------------------------------------------------------
 
@@ -311,14 +373,16 @@ class ImageDataGenerator:
             channel_shift_intensity and brightness, None where they are off.
         """
         if self.legacy:
-            return self._keras.draw(img_shape, self._stream(seed))
+            return self.keras_transform().draw(img_shape, _stream(seed))
+        augmentation = self.settled()
         size = img_shape[1:3] if self.data_format == "channels_first" else img_shape[:2]
-        start = self._random.randint(2**31) if seed is None else seed
-        drawn = self._augmentation.draw(start, b"", 0, image_size=(size[0], size[1])).as_dict()
+        present = present_draw() if seed is None else None
+        key = present.take() if present is not None else (take_seed() if seed is None else seed, b"", 0)
+        drawn = augmentation.draw(*key, image_size=(size[0], size[1])).as_dict()
         answer: dict[str, Any] = {name: drawn[own] for name, own in _KERAS_NAMES.items()}
-        if not self._augmentation.channel_shift_range:
+        if not augmentation.channel_shift_range:
             answer["channel_shift_intensity"] = None
-        if self._augmentation.brightness_range is None:
+        if augmentation.brightness_range is None:
             answer["brightness"] = None
         return answer
 
@@ -326,24 +390,29 @@ class ImageDataGenerator:
         """The image as the numbers say.
 
         Args:
-            x: one image, pixels from 0 to 255 or fractions from 0 to 1; it is not changed.
+            x: one image, pixels from 0 to 255 or other numbers, as in `flow`; it is not changed.
             transform_parameters: as from `get_random_transform`; what is missing does nothing.
 
         Returns:
             The image, of the same shape; float32, or as in Keras with legacy=True.
         """
         if self.legacy:
-            return self._keras.apply(x, transform_parameters)
+            return self.keras_transform().apply(x, transform_parameters)
         numbers = {}
         for name, value in transform_parameters.items():
             if name not in _KERAS_NAMES:
                 raise ArgumentError(f"A transform has no number {name!r}; it has {', '.join(_KERAS_NAMES)}.")
             if value is not None:
                 numbers[_KERAS_NAMES[name]] = value
-        pixels, scale = as_pixels(channels_last(x, self.data_format))
-        moved = self._augmentation.transform(np.ascontiguousarray(pixels), Draw(**numbers))
-        values = moved.astype(np.float32) * np.float32(scale)
-        return values.transpose(2, 0, 1) if self.data_format == "channels_first" else values
+        values, augmentation = channels_last(np.asarray(x), self.data_format), self.settled()
+        if are_pixels(values):
+            pixels = np.ascontiguousarray(values, np.uint8)
+            moved = augmentation.transform(pixels, Draw(**numbers)).astype(np.float32)
+        else:
+            moved = transform_values(
+                np.ascontiguousarray(values, np.float32), Draw(**numbers), augmentation, range_of(values)
+            )
+        return moved.transpose(2, 0, 1) if self.data_format == "channels_first" else moved
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """One look at an image; arguments and answer as in `get_random_transform` and `apply_transform`."""
@@ -360,13 +429,14 @@ class ImageDataGenerator:
             ArgumentError: `fit` did not come first, where it has to.
         """
         if self.legacy:
-            return self._keras.standardize(x)
-        self._check_fitted()
+            return self.keras_transform().standardize(x)
+        self.check_fitted()
+        augmentation = self.settled()
         images = np.array(channels_last(x, self.data_format), np.float32)
         if images.ndim > 3:
-            values = np.stack([self._augmentation.standardize(image) for image in images])
+            values = np.stack([augmentation.standardize(image) for image in images])
         else:
-            values = self._augmentation.standardize(images)
+            values = augmentation.standardize(images)
         return np.moveaxis(values, -1, -3) if self.data_format == "channels_first" else values
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
@@ -386,7 +456,10 @@ class ImageDataGenerator:
             ArgumentError: ZCA on images of more than 64 x 64 x 3 values.
         """
         if self.legacy:
-            self._keras.fit(x, self._stream(seed), augment=augment, rounds=rounds)
+            transform = self.keras_transform()
+            transform.fit(x, _stream(seed), augment=augment, rounds=rounds)
+            self.mean, self.std = transform.mean, transform.std
+            self.zca_whitening_matrix = transform.zca_whitening_matrix
             return
         images = np.asarray(x)
         if images.ndim != 4:
@@ -395,58 +468,21 @@ class ImageDataGenerator:
             copies = [image for _ in range(rounds) for image in images]
             seeds = [None if seed is None else seed + number for number in range(len(copies))]
             images = np.stack([self.random_transform(*pair) for pair in zip(copies, seeds, strict=True)])
-        if self._augmentation.needs_statistics:
-            self._augmentation = self._augmentation.fit(channels_last(images, self.data_format))
-
-    # -- inside ----------------------------------------------------------------------------------------------
-
-    def _stream(self, seed: int | None) -> np.random.RandomState:
-        return self._random if seed is None else np.random.RandomState(seed)
-
-    def _check_fitted(self) -> None:
-        if self._augmentation.needs_statistics and self._augmentation.statistics is None:
-            raise ArgumentError(
-                "featurewise_center, featurewise_std_normalization and zca_whitening need statistics of the training "
-                "images. Call fit(images) first."
-            )
-
-    def _iterator(
-        self, rows: Rows, reading: Reading | None, subset: str | None, copies: Copies, **order: Any
-    ) -> Iterator:
-        """Batches of these rows, from files as they are read or from arrays; `order` is size, shuffle and seed."""
-        if self.legacy:
-            loading = {} if reading is None else reading.loading()
-            return LegacyIterator(rows, KerasLooks(rows, self._keras, loading, copies), **order)
-        check_word("subset", subset, (*SUBSETS, None))
-        if subset is not None and not self.validation_split:
-            raise ArgumentError(f"subset={subset!r} needs ImageDataGenerator(validation_split=...), like 0.2.")
-        self._check_fitted()
-        scale = 1.0
-        pictures: Pictures
-        if reading is None:
-            images, scale = as_pixels(channels_last(np.asarray(rows.images), self.data_format))
-            rows, pictures = replace(rows, images=images), ArrayPictures(images)
-        else:
-            pictures = FilePictures([Path(path) for path in rows.filepaths], reading.decoding())
-        kept = np.arange(len(rows))
-        if subset is not None:
-            sides = split_by_content(rows, pictures.digests(kept, show_progress=True), self.validation_split)
-            kept = sides[SUBSETS.index(subset)]
-        is_validation = subset == "validation"
-        looks = OwnLooks(
-            rows,
-            pictures,
-            kept,
-            self._augmentation.without_chance() if is_validation else self._augmentation,
-            scale=scale,
-            data_format=self.data_format,
-            dtype=self.dtype,
-            copies=copies,
-            is_validation=is_validation,
-        )
-        return ImageIterator(rows if subset is None else rows.select(kept), looks, **order)
+        augmentation = self.settled()
+        if augmentation.needs_statistics:
+            fitted = augmentation.fit(channels_last(images, self.data_format))
+            assert fitted.statistics is not None
+            settings.take_statistics(self, fitted.statistics)
 
 
-def _call_channels_first(function: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
-    """A function for images with their channels first, called with one that has them last."""
-    return np.asarray(function(image.transpose(2, 0, 1))).transpose(1, 2, 0)
+def _stream(seed: int | None) -> np.random.RandomState:
+    """The numbers that Keras would draw: those of a seed, of the batch that is being made, or new ones."""
+    present = present_stream() if seed is None else None
+    return np.random.RandomState(take_seed() if seed is None else seed) if present is None else present
+
+
+def _target_size(target_size: Any) -> tuple[int, int]:
+    try:
+        return height_and_width(target_size)
+    except ArgumentError as error:
+        raise ArgumentError(str(error).replace("image_size", "target_size")) from None

@@ -5,7 +5,7 @@ The functions named after Keras list what Keras' generator lists; the others lis
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ import numpy as np
 
 from thawline.data.decode import EXTENSIONS
 from thawline.data.generator.rows import CLASS_MODES, Rows
-from thawline.data.legacy import check_word
-from thawline.data.sources.folder import ImageFolder
+from thawline.data.legacy import KERAS_ENDINGS, check_word
+from thawline.data.sources.class_folders import list_classes
+from thawline.data.sources.sides import refuse_sides
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 FOLDER_MODES = ("categorical", "binary", "sparse", "input", None)
 TABLE_MODES = ("binary", "categorical", "input", "multi_output", "raw", "sparse", None)
 SUBSETS = ("training", "validation")
 
-# Compared without the dot, as in Keras: "notjpg" counts.
-_KERAS_ENDINGS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+# Class modes in which answers are looked up in columns of the table.
+_WITH_ANSWERS = (*CLASS_MODES, "raw", "multi_output")
 
 
 def keras_folder_rows(
@@ -46,7 +47,7 @@ def keras_folder_rows(
         FolderNotFoundError: there is no such folder.
     """
     root = _existing(directory)
-    names = list(classes or sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
+    names = class_names(classes) or tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
     filenames: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
@@ -54,7 +55,7 @@ def keras_folder_rows(
             os.path.relpath(os.path.join(parent, file), root)  # noqa: PTH118  # as strings, which users compare
             for parent, _, files in sorted(os.walk(root / name, followlinks=follow_links), key=lambda step: step[0])
             for file in sorted(files)
-            if file.lower().endswith(_KERAS_ENDINGS)
+            if file.lower().endswith(KERAS_ENDINGS)
         ]
         if part is not None:
             found = found[int(part[0] * len(found)) : int(part[1] * len(found))]
@@ -72,16 +73,46 @@ def keras_folder_rows(
 def folder_rows(
     directory: str | os.PathLike[str], *, classes: Sequence[str] | None, class_mode: str | None, follow_links: bool
 ) -> Rows:
-    """The images of a folder as `ImageFolder` lists them.
+    """The images of a folder as `ImageFolder` lists them; one class is enough.
 
     Raises:
         FolderNotFoundError: there is no such folder.
-        DataError: no images, a single class, or a class that is not there.
+        DataError: no images, sides of a split in place of classes, or "binary" without two classes.
     """
-    mode: Any = {"input": "none", None: "none"}.get(class_mode, class_mode)
-    source = ImageFolder(directory, label_mode=mode, classes=classes, follow_links=follow_links)
-    names = tuple(str(Path(path).relative_to(source.directory)) for path in source.paths)
-    return Rows(class_mode, source.labels, dict(source.class_indices), names, tuple(map(str, source.paths)))
+    root = Path(directory)
+    wanted = class_names(classes)
+    if not wanted and root.is_dir():
+        refuse_sides(root, "Give one of the sides, like flow_from_directory({train}), and another one for each other.")
+    listing = list_classes(root, wanted or None, are_needed=class_mode in CLASS_MODES, follow_links=follow_links)
+    names = listing.class_names
+    if class_mode == "binary" and len(names) != 2:
+        raise DataError(
+            f"class_mode='binary' needs two classes; {str(root)!r} has {len(names)} ({', '.join(names)}). Use "
+            "class_mode='categorical' or 'sparse'."
+        )
+    if class_mode in CLASS_MODES and len(names) == 1:
+        warnings.warn(
+            f"One class in {str(root)!r}: {names[0]!r}; every answer is the same. Without answers use class_mode=None.",
+            stacklevel=4,
+        )
+    files = tuple(str(path.relative_to(root)) for path in listing.paths)
+    indices = {name: number for number, name in enumerate(names)}
+    return Rows(class_mode, listing.numbers, indices, files, tuple(map(str, listing.paths)))
+
+
+def class_names(classes: Any) -> tuple[str, ...]:
+    """Classes as users give them, of any kind of list and as text; empty where none are given.
+
+    Raises:
+        ArgumentError: a single text, which stands for its letters nowhere.
+
+    Example:
+        >>> class_names(np.array([0, 1])), class_names(None)
+        (('0', '1'), ())
+    """
+    if isinstance(classes, str):
+        raise ArgumentError(f"classes is a list of names; got {classes!r}. Write [{classes!r}].")
+    return () if classes is None else tuple(str(name) for name in classes)
 
 
 def table_rows(
@@ -89,7 +120,7 @@ def table_rows(
     directory: str | os.PathLike[str] | None,
     *,
     x_col: str,
-    y_col: str | Sequence[str],
+    y_col: str | Sequence[str] | None,
     weight_col: str | None,
     classes: Sequence[str] | None,
     class_mode: str | None,
@@ -111,28 +142,22 @@ def table_rows(
         ArgumentError: a column that is not there, or a class mode that is not known.
         DataError: a cell is not what its column should hold.
     """
-    _check_columns(table, x_col, y_col, weight_col, class_mode)
+    answers = _check_columns(table, x_col, y_col, weight_col, class_mode)
     filenames = list(table[x_col])
     paths = [os.path.join(directory or "", name) for name in filenames]  # noqa: PTH118  # as strings, as in Keras
     kept = list(range(len(paths)))
     if validate_filenames:
-        endings = _KERAS_ENDINGS if legacy else tuple(EXTENSIONS)
+        endings = KERAS_ENDINGS if legacy else tuple(EXTENSIONS)
         kept = [index for index in kept if paths[index].lower().endswith(endings) and Path(paths[index]).is_file()]
-        if len(kept) < len(paths):
-            missing = next(path for index, path in enumerate(paths) if index not in set(kept))
-            warnings.warn(
-                f"{len(paths) - len(kept)} of {len(paths)} files in column {x_col!r} are not there or no images and "
-                f"are left out, first {missing!r}.",
-                stacklevel=4,
-            )
+        _say_what_is_missing(paths, kept, x_col, is_refused=not legacy)
     labels: Any = None
     indices: dict[str, int] = {}
     if class_mode in CLASS_MODES:
-        kept, labels, indices = _class_numbers(list(table[y_col]), kept, classes, class_mode, y_col)
+        kept, labels, indices = _class_numbers(list(table[answers[0]]), kept, classes, class_mode, answers[0])
     elif class_mode == "raw":
-        labels = table[y_col].to_numpy()[kept]
+        labels = _values(table[list(answers) if not isinstance(y_col, str) else y_col].to_numpy()[kept])
     elif class_mode == "multi_output":
-        labels = [np.array(table[column].tolist())[kept] for column in y_col]
+        labels = [np.array(table[column].tolist())[kept] for column in answers]
     return Rows(
         class_mode,
         labels,
@@ -140,8 +165,20 @@ def table_rows(
         tuple(filenames[index] for index in kept),
         tuple(paths[index] for index in kept),
         weights=None if weight_col is None else table[weight_col].to_numpy()[kept],
-        columns=(y_col,) if isinstance(y_col, str) else tuple(y_col),
+        columns=answers,
     )
+
+
+def _say_what_is_missing(paths: Sequence[str], kept: Sequence[int], x_col: str, *, is_refused: bool) -> None:
+    """Warns of files that are not there, or refuses a table without a single one."""
+    if len(kept) == len(paths):
+        return
+    is_kept = set(kept)
+    missing = next(path for index, path in enumerate(paths) if index not in is_kept)
+    told = f"{len(paths) - len(kept)} of {len(paths)} files in column {x_col!r} are not there or no images"
+    if is_refused and not kept:
+        raise DataError(f"{told}, first {missing!r}. Give the folder that they lie in as directory=.")
+    warnings.warn(f"{told} and are left out, first {missing!r}.", stacklevel=5)
 
 
 def array_rows(x: Any, y: Any, sample_weight: Any, dtype: str | None) -> Rows:
@@ -164,12 +201,65 @@ def array_rows(x: Any, y: Any, sample_weight: Any, dtype: str | None) -> Rows:
     if images.ndim != 4:
         raise DataError(f"Images are one array with four axes, (n, height, width, channels); got {images.shape}.")
     extras = tuple(map(np.asarray, others))
-    labels, weights = (None if given is None else np.asarray(given) for given in (y, sample_weight))
-    named = [("y", labels), ("sample_weight", weights), *(("x[1]", extra) for extra in extras)]
+    weights = None if sample_weight is None else np.asarray(sample_weight)
+    outputs = _outputs(y, len(images))
+    labels: Any = list(outputs.values()) if outputs is not None else None if y is None else _array("y", y)
+    answers = [("y", labels)] if outputs is None else [(f"y[{name!r}]", part) for name, part in outputs.items()]
+    named = [*answers, ("sample_weight", weights), *(("x[1]", extra) for extra in extras)]
     for name, given in named:
         if given is not None and len(given) != len(images):
             raise DataError(f"x has {len(images)} images, but {name} has {len(given)} rows. Give one for each image.")
+    if outputs is not None:
+        names = tuple(map(str, outputs))
+        is_named = isinstance(y, Mapping)
+        return Rows(
+            "multi_output", labels, images=images, extras=extras, weights=weights, columns=names, is_named=is_named
+        )
     return Rows("raw" if y is not None else None, labels, images=images, extras=extras, weights=weights)
+
+
+def _outputs(y: Any, count: int) -> dict[str, np.ndarray] | None:
+    """The answers of several outputs, of a dictionary or of a list of n answers each; None for a single output."""
+    if isinstance(y, Mapping):
+        return {str(name): _array(f"y[{name!r}]", part) for name, part in y.items()}
+    if not isinstance(y, tuple | list) or len(y) == count or not y or not all(hasattr(part, "__len__") for part in y):
+        return None
+    if any(isinstance(part, str) or len(part) != count for part in y):
+        return None
+    return {f"output {place}": _array(f"y[{place}]", part) for place, part in enumerate(y)}
+
+
+def _array(name: str, given: Any) -> np.ndarray:
+    """An array of answers.
+
+    Raises:
+        DataError: rows of different lengths, or a single number.
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise DataError(f"{name} cannot be one array: {error}. Give rows of one shape.") from None
+    if not array.ndim:
+        raise DataError(f"{name} is one answer for each image; got {given!r}.")
+    return array
+
+
+def _values(cells: np.ndarray) -> np.ndarray:
+    """Answers of a column as one array: cells that hold arrays of one shape become rows of it.
+
+    Example:
+        >>> cells = np.empty(2, object)
+        >>> cells[:] = [np.ones(3), np.zeros(3)]
+        >>> _values(cells).shape
+        (2, 3)
+    """
+    if cells.dtype != object or cells.ndim != 1 or not len(cells) or isinstance(cells[0], str):
+        return cells
+    try:
+        return np.stack([np.asarray(cell) for cell in cells])
+    except ValueError:
+        # Of several shapes: users may go through them, and a loss is told that it cannot.
+        return cells
 
 
 def keras_part(rows: Rows, part: tuple[float, float] | None) -> Rows:
@@ -190,9 +280,9 @@ def fractions(subset: str | None, validation_split: float) -> tuple[float, float
     return {None: None, "validation": (0.0, validation_split), "training": (validation_split, 1.0)}[subset]
 
 
-def check_same_answers(answers: np.ndarray | None, share: float) -> None:
+def check_same_answers(answers: Any, share: float) -> None:
     """Refuses subsets of which one has answers that the other lacks, as Keras does."""
-    if answers is None:
+    if not isinstance(answers, np.ndarray):
         return
     first = int(len(answers) * share)
     if not np.array_equal(np.unique(answers[:first]), np.unique(answers[first:])):
@@ -210,15 +300,25 @@ def _existing(directory: str | os.PathLike[str]) -> Path:
 
 
 def _check_columns(
-    table: Any, x_col: str, y_col: str | Sequence[str], weight_col: str | None, class_mode: str | None
-) -> None:
+    table: Any, x_col: str, y_col: str | Sequence[str] | None, weight_col: str | None, class_mode: str | None
+) -> tuple[str, ...]:
+    """The columns of the answers, which are all there."""
     check_word("class_mode", class_mode, TABLE_MODES)
-    if class_mode == "multi_output" and isinstance(y_col, str):
+    if not hasattr(table, "columns"):
+        raise ArgumentError(f"The table is a pandas DataFrame; got {type(table).__name__}. Use pandas.read_csv(path).")
+    if class_mode == "multi_output" and (y_col is None or isinstance(y_col, str)):
         raise ArgumentError(f"class_mode='multi_output' takes a list of columns as y_col; got {y_col!r}.")
-    needed = [x_col, *([] if weight_col is None else [weight_col])]
-    if class_mode not in ("input", None):
-        needed += [y_col] if isinstance(y_col, str) else list(y_col)
-    for column in needed:
+    answers: tuple[str, ...] = ()
+    if class_mode in _WITH_ANSWERS:
+        if y_col is None:
+            raise ArgumentError(f"class_mode={class_mode!r} needs y_col, the column of answers, or class_mode=None.")
+        answers = (y_col,) if isinstance(y_col, str) else tuple(y_col)
+    if class_mode in CLASS_MODES and len(answers) != 1:
+        raise ArgumentError(
+            f"class_mode={class_mode!r} takes one column as y_col; got {len(answers)}. For columns of 0 and 1 use "
+            "class_mode='raw'; for several answers 'multi_output'."
+        )
+    for column in (x_col, *([] if weight_col is None else [weight_col]), *answers):
         if column not in table.columns:
             raise ArgumentError(f"The table has no column {column!r}; it has {', '.join(map(repr, table.columns))}.")
     odd = [name for name in table[x_col] if not isinstance(name, str)]
@@ -226,6 +326,7 @@ def _check_columns(
         raise DataError(f"Column {x_col!r} holds file names, but {odd[0]!r} is none. Correct it or leave the row out.")
     if weight_col is not None and table[weight_col].to_numpy().dtype.kind not in "biuf":
         raise DataError(f"Column {weight_col!r} holds weights, which are numbers; it has other values.")
+    return answers
 
 
 def _class_numbers(
@@ -241,7 +342,7 @@ def _class_numbers(
                 f"table[{y_col!r}].astype(str), or use class_mode='raw'."
             )
     lists = {index: [cells[index]] if isinstance(cells[index], str) else list(cells[index]) for index in kept}
-    names = list(dict.fromkeys(classes)) if classes else sorted({name for row in lists.values() for name in row})
+    names = list(dict.fromkeys(class_names(classes))) or sorted({name for row in lists.values() for name in row})
     if class_mode == "binary" and len(names) != 2:
         raise DataError(f"class_mode='binary' needs two classes; there are {len(names)} ({', '.join(names)}).")
     indices = {name: number for number, name in enumerate(names)}

@@ -4,23 +4,92 @@ import io
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from thawline.data.augment import Augmentation
 from thawline.data.decode import Decoding
+from thawline.data.generator.drawing import ViewDraw, drawing, place_key
+from thawline.data.generator.float_images import as_eight_bits, transform_values
 from thawline.data.generator.rows import Rows
 from thawline.data.generator.targets import stack_labels
 from thawline.data.legacy import CHANNELS, RESAMPLINGS, LegacyTransform, check_word, load_image, stretched_image
-from thawline.data.sources.pictures import Pictures
+from thawline.data.sources.pictures import ArrayPictures, Pictures
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError, DataError
+from thawline.errors import ArgumentError
+from thawline.specs import ValueRange
 
 _FIRST = "channels_first"
+
+# Formats of copies that hold neither transparency nor, as GIF does, anything but a palette.
+_WITHOUT_ALPHA = ("JPEG", "BMP", "PPM")
+
+
+class Generator(Protocol):
+    """The settings and methods of an `ImageDataGenerator` that its iterators use.
+
+    Attributes:
+        data_format: "channels_last" or "channels_first".
+        dtype: of images.
+        legacy: whether pixels and draws are Keras'.
+        validation_split: the share of the validation subset.
+    """
+
+    data_format: str
+    dtype: str
+    legacy: bool
+    validation_split: float
+
+    @property
+    def overridden(self) -> frozenset[str]:
+        """The methods that a subclass has its own of, out of those that iterators call."""
+
+    def settled(self, *, is_validation: bool) -> Augmentation:
+        """The augmentation with the arguments that are set now."""
+
+    def check_fitted(self) -> None:
+        """Raises ArgumentError where statistics are needed and not there."""
+
+    def keras_transform(self) -> LegacyTransform:
+        """Keras' transform with the arguments that are set now."""
+
+    def get_random_transform(self, img_shape: tuple[int, ...], seed: int | None = None) -> dict[str, Any]:
+        """Draws the numbers of one look."""
+
+    def apply_transform(self, x: np.ndarray, transform_parameters: dict[str, Any]) -> np.ndarray:
+        """Moves and colours an image."""
+
+    def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """Draws and applies."""
+
+    def standardize(self, x: np.ndarray) -> np.ndarray:
+        """Scales and centres an image."""
+
+
+def call_methods(
+    generator: Generator, image: np.ndarray, draws: AbstractContextManager[None], *, is_validation: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """An image by the methods of a user's subclass, in the order in which Keras' iterators call them.
+
+    `random_transform`, which Keras 2 called, takes the place of the two methods that it stands for.
+
+    Returns:
+        The image before and after `standardize`.
+    """
+    with draws:
+        if is_validation:
+            moved = image
+        elif "random_transform" in generator.overridden:
+            moved = generator.random_transform(image)
+        else:
+            moved = generator.apply_transform(image, generator.get_random_transform(image.shape))
+        # Keras' own standardize works in place.
+        return moved, np.asarray(generator.standardize(np.array(moved)))
 
 
 @dataclass(frozen=True)
@@ -30,17 +99,35 @@ class Copies:
     Attributes:
         folder: an existing folder, or None for no copies.
         prefix: what their names begin with.
-        ending: their format: "png", "jpeg", ...
+        ending: their format by the ending of their names: "png", "jpeg", "tif", ...
+
+    Raises:
+        ArgumentError: there is no such folder, or Pillow writes no such format.
     """
 
     folder: str | os.PathLike[str] | None = None
     prefix: str = ""
     ending: str = "png"
 
+    def __post_init__(self) -> None:
+        if self.folder is None:
+            return
+        if not Path(self.folder).is_dir():
+            raise ArgumentError(f"save_to_dir={str(self.folder)!r} is no folder. Make it first, or correct the path.")
+        if self._format not in Image.SAVE:
+            known = sorted(ending[1:] for ending, form in Image.registered_extensions().items() if form in Image.SAVE)
+            raise ArgumentError(f"save_format is one of {', '.join(known)}; got {self.ending!r}.")
+
+    @property
+    def _format(self) -> str:
+        ending = str(self.ending).lower().removeprefix(".")
+        return Image.registered_extensions().get(f".{ending}", ending.upper())
+
     def save(self, image: Image.Image, index: int, mark: int) -> None:
         """Writes one copy, named by the image's index and a mark."""
         data = io.BytesIO()
-        image.save(data, format={"jpg": "jpeg"}.get(self.ending, self.ending))
+        fits = image.convert("RGB") if image.mode == "RGBA" and self._format in _WITHOUT_ALPHA else image
+        fits.save(data, format=self._format)
         Path(self.folder or ".", f"{self.prefix}_{index}_{mark}.{self.ending}").write_bytes(data.getvalue())
 
 
@@ -50,40 +137,43 @@ class KerasLooks:
 
     Attributes:
         rows: the images.
-        transform: what happens to them.
+        generator: what happens to them.
         loading: how files are loaded: the options of `load_image`.
         copies: where stretched copies go.
     """
 
     rows: Rows
-    transform: LegacyTransform
+    generator: Generator
     loading: Mapping[str, Any] = field(default_factory=dict)
     copies: Copies = Copies()
 
     @property
     def dtype(self) -> str:
         """Of images and, as in Keras, of answers."""
-        return self.transform.dtype
+        return self.generator.dtype
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of every image."""
         if self.rows.images is not None:
             return shape_of(self.rows.images)
-        return ordered((*self.loading["target_size"], CHANNELS[self.loading["color_mode"]]), self.transform.data_format)
+        return ordered((*self.loading["target_size"], CHANNELS[self.loading["color_mode"]]), self.generator.data_format)
 
     def images(self, indices: np.ndarray, random: np.random.RandomState) -> np.ndarray:
         """The images of these rows, each with the next numbers of the stream."""
+        transform = self.generator.keras_transform()
         batch = np.zeros((len(indices), *self.image_shape), self.dtype)
         for place, index in enumerate(indices):
             image = self._pixels(index)
-            numbers = self.transform.draw(image.shape, random)
-            batch[place] = self.transform.standardize(self.transform.apply(image, numbers))
+            if self.generator.overridden:
+                batch[place] = call_methods(self.generator, image, drawing(random))[1]
+            else:
+                batch[place] = transform.standardize(transform.apply(image, transform.draw(image.shape, random)))
         if self.copies.folder is not None:
             # Keras draws the marks from the stream too: they move the order of the next epoch.
             highest = 10_000 if self.rows.images is not None else 10_000_000
             for image, index in zip(batch, indices, strict=True):
-                picture = stretched_image(channels_last(image, self.transform.data_format))
+                picture = stretched_image(channels_last(image, self.generator.data_format))
                 self.copies.save(picture, int(index), random.randint(highest))
         return batch
 
@@ -92,39 +182,43 @@ class KerasLooks:
             given: np.ndarray = self.rows.images[index].astype(self.dtype)
             return given
         image = load_image(self.rows.filepaths[index], **self.loading)
-        return image.transpose(2, 0, 1) if self.transform.data_format == _FIRST else image
+        return image.transpose(2, 0, 1) if self.generator.data_format == _FIRST else image
 
 
 @dataclass(frozen=True)
 class OwnLooks:
-    """Pixels as thawline gives them: uint8 that are decoded and augmented, then standardized in float32.
+    """Pixels as thawline gives them: decoded and augmented as uint8, or as floats where arrays hold others.
 
     Attributes:
-        rows: the images that were listed; arrays hold uint8 pixels, channels last.
-        pictures: their pixels and digests.
+        rows: the images that were listed; arrays lie channels last.
+        pictures: their pixels and digests; None for floats, which are the images of `rows`.
         kept: int64, the rows that are shown.
-        augmentation: what happens to them; it may be nothing.
-        scale: what pixels are multiplied by before they are standardized: 1 / 255 where arrays were given as fractions.
-        data_format: "channels_last" or "channels_first", of what the iterator gives.
-        dtype: of images; answers are float32.
+        generator: what happens to them; it may be nothing.
+        value_range: of floats, see `float_images.range_of`.
         copies: where copies go.
         is_validation: whether they are the validation side of a split.
     """
 
     rows: Rows
-    pictures: Pictures
+    pictures: Pictures | None
     kept: np.ndarray
-    augmentation: Augmentation
-    scale: float = 1.0
-    data_format: str = "channels_last"
-    dtype: str = "float32"
+    generator: Generator
+    value_range: ValueRange = (0.0, 255.0)
     copies: Copies = Copies()
     is_validation: bool = False
 
     @property
+    def dtype(self) -> str:
+        """Of images; answers are float32."""
+        return self.generator.dtype
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """The shape of every image."""
-        return ordered(self.pictures.shape, self.data_format)
+        shape = shape_of(self.rows.images) if self.pictures is None else self.pictures.shape
+        return ordered(shape, self.generator.data_format)
+
+    # -- for a Stack -----------------------------------------------------------------------------------------
 
     def source(self, batch_size: int, seed: int) -> ImageSource:
         """The same images for a Stack.
@@ -133,22 +227,48 @@ class OwnLooks:
             ArgumentError: a Stack cannot take them; the message says why.
             DataError: answers are no numbers, or weights are negative.
         """
-        self._check_for_stack()
-        factor = self.scale * (self.augmentation.rescale or 1.0)
+        augmentation = self.generator.settled(is_validation=self.is_validation)
+        self._check_for_stack(augmentation)
+        self.generator.check_fitted()
+        pictures, scale = self._eight_bits()
+        factor = scale * (augmentation.rescale or 1.0)
         source = ImageSource(
-            self.pictures,
-            stack_labels(self.rows, self.pictures.shape, factor),
+            pictures,
+            stack_labels(self.rows, pictures.shape, factor),
             batch_size=batch_size,
             seed=seed,
             weights=self.rows.weights,
         ).select(self.kept)
-        augmentation = self.augmentation if self.scale == 1 else replace(self.augmentation, rescale=factor)
+        if scale != 1:
+            # Its words for values are in the units of the fractions.
+            units = {name: getattr(augmentation, name) / scale for name in ("channel_shift_range", "cval")}
+            augmentation = replace(augmentation, rescale=factor, **units)
         source.augmentation = None if augmentation.is_identity else augmentation
         source.is_validation = self.is_validation
         return source
 
-    def _check_for_stack(self) -> None:
-        if self.data_format == _FIRST:
+    def _eight_bits(self) -> tuple[Pictures, float]:
+        """The pictures as pixels, and the factor that leads back to the values given."""
+        if self.pictures is not None:
+            return self.pictures, 1.0
+        assert self.rows.images is not None
+        pixels = as_eight_bits(self.rows.images)
+        if pixels is None:
+            low, high = self.value_range
+            raise ArgumentError(
+                f"A Stack takes pixels of 8 bits, but flow() got other values, from {low:g} to {high:g}. Round them "
+                "to uint8 from 0 to 255, or use keras.Model.fit, which sees the values as they are."
+            )
+        return ArrayPictures(pixels), 1 / 255
+
+    def _check_for_stack(self, augmentation: Augmentation) -> None:
+        if self.generator.overridden:
+            raise ArgumentError(
+                f"A Stack does not call methods of a subclass, but {type(self.generator).__name__} has its own "
+                f"{' and '.join(sorted(self.generator.overridden))}. Use keras.Model.fit, or "
+                "ImageFolder(...).augment(functions=[...])."
+            )
+        if self.generator.data_format == _FIRST:
             raise ArgumentError("A Stack takes data_format='channels_last'. Leave data_format out, or use keras.Model.")
         if self.rows.extras:
             raise ArgumentError(
@@ -160,30 +280,61 @@ class OwnLooks:
                 "A Stack writes no copies of what it sees. Leave save_to_dir out; for a look at the images use "
                 ".source.preview(path=...)."
             )
-        if self.scale != 1 and self.augmentation.preprocessing_function is not None:
+        if self.pictures is None and augmentation.preprocessing_function is not None:
             raise ArgumentError(
                 "preprocessing_function gets pixels from 0 to 255 in a Stack, but flow() got fractions. Give flow() "
                 "pixels, like (images * 255).round().astype('uint8')."
             )
 
-    def images(self, indices: np.ndarray, seed: int, view: int) -> np.ndarray:
-        """One view of the images with these places in `kept`, made by as many threads as there are cores."""
+    # -- for Keras -------------------------------------------------------------------------------------------
+
+    def images(self, indices: np.ndarray, seed: int, view: int, threads: int) -> np.ndarray:
+        """One view of the images with these places in `kept`, made by so many threads."""
+        augmentation = self.generator.settled(is_validation=self.is_validation)
+        self.generator.check_fitted()
 
         def look(index: int) -> np.ndarray:
-            return self._look(index, seed, view)
+            return self._look(index, seed, view, augmentation)
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Methods of users need not stand several threads.
+        with ThreadPoolExecutor(1 if self.generator.overridden else threads) as pool:
             return np.stack(list(pool.map(look, indices.tolist()))).astype(self.dtype)
 
-    def _look(self, index: int, seed: int, view: int) -> np.ndarray:
-        pixels, digest = self.pictures.pixels(int(self.kept[index]))
-        if self.augmentation.is_random:
-            numbers = self.augmentation.draw(seed, digest, view, image_size=pixels.shape[:2])
-            pixels = self.augmentation.transform(pixels, numbers)
-        if self.copies.folder is not None:
-            self.copies.save(stretched_image(pixels, stretch=False), index, view)
-        values = self.augmentation.standardize(pixels.astype(np.float32) * np.float32(self.scale))
-        return values.transpose(2, 0, 1) if self.data_format == _FIRST else values
+    def _look(self, index: int, seed: int, view: int, augmentation: Augmentation) -> np.ndarray:
+        pixels = self._values(int(self.kept[index]))
+        if self.generator.overridden:
+            return self._look_by_methods(pixels, index, seed, view)
+        if augmentation.is_random:
+            numbers = augmentation.draw(seed, place_key(index), view, image_size=pixels.shape[:2])
+            if self.pictures is None:
+                pixels = transform_values(pixels, numbers, augmentation, self.value_range)
+            else:
+                pixels = augmentation.transform(pixels, numbers)
+        self._save(pixels, index, view)
+        values = augmentation.standardize(pixels if self.pictures is None else pixels.astype(np.float32))
+        return values.transpose(2, 0, 1) if self.generator.data_format == _FIRST else values
+
+    def _look_by_methods(self, pixels: np.ndarray, index: int, seed: int, view: int) -> np.ndarray:
+        given = pixels.astype(np.float32)
+        image = given.transpose(2, 0, 1) if self.generator.data_format == _FIRST else given
+        draws = drawing(ViewDraw(seed, index, view))
+        moved, values = call_methods(self.generator, image, draws, is_validation=self.is_validation)
+        self._save(channels_last(moved, self.generator.data_format), index, view)
+        return values
+
+    def _values(self, row: int) -> np.ndarray:
+        if self.pictures is not None:
+            return self.pictures.pixels(row)[0]
+        assert self.rows.images is not None
+        return np.array(self.rows.images[row], np.float32)
+
+    def _save(self, pixels: np.ndarray, index: int, view: int) -> None:
+        if self.copies.folder is None:
+            return
+        if pixels.dtype != np.uint8:
+            low, high = self.value_range
+            pixels = ((pixels - low) * (255 / ((high - low) or 1))).clip(0, 255).round()
+        self.copies.save(stretched_image(pixels, stretch=False), index, view)
 
 
 @dataclass(frozen=True)
@@ -201,46 +352,20 @@ class Reading:
     interpolation: str
     keep_aspect_ratio: bool = False
 
+    def settings(self) -> dict[str, Any]:
+        """The words, as Keras' iterators have them as attributes."""
+        return asdict(self)
+
     def loading(self) -> dict[str, Any]:
         """Options of `load_image`."""
         check_word("color_mode", self.color_mode, CHANNELS)
         check_word("interpolation", self.interpolation, RESAMPLINGS)
-        return {**asdict(self), "target_size": tuple(self.target_size)}
+        return self.settings()
 
     def decoding(self) -> Decoding:
         """thawline's decoding."""
-        size: Any = tuple(self.target_size)
         words: Any = (self.color_mode, {"box": "area"}.get(self.interpolation, self.interpolation))
-        return Decoding(size, *words, resize="crop" if self.keep_aspect_ratio else "stretch")
-
-
-def as_pixels(images: np.ndarray) -> tuple[np.ndarray, float]:
-    """Images as uint8 from 0 to 255, and the factor that leads back to the values given.
-
-    Whole pixels stay what they are; fractions from 0 to 1 are rounded to the nearest of 256.
-
-    Args:
-        images: of any dtype, 0 to 255, or fractions from 0 to 1.
-
-    Raises:
-        DataError: values lie elsewhere.
-
-    Example:
-        >>> as_pixels(np.array([0.0, 0.5, 1.0]))[0].tolist()
-        [0, 128, 255]
-    """
-    if images.dtype == np.uint8:
-        return images, 1.0
-    lowest, highest = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
-    if not 0 <= lowest <= highest <= 255:
-        raise DataError(
-            f"Images are pixels from 0 to 255, or fractions from 0 to 1; these go from {lowest:g} to {highest:g}. Give "
-            "pixels, and scale them with rescale=, samplewise_center= or featurewise_center=."
-        )
-    # All-black images count as pixels of whatever kind.
-    is_fraction = images.dtype.kind == "f" and 0 < highest <= 1
-    pixels = np.rint(images * 255.0 if is_fraction else images).astype(np.uint8)
-    return pixels, 1 / 255 if is_fraction else 1.0
+        return Decoding(self.target_size, *words, resize="crop" if self.keep_aspect_ratio else "stretch")
 
 
 def channels_last(image: np.ndarray, data_format: str) -> np.ndarray:

@@ -25,6 +25,7 @@ class Rows:
         class_mode: "categorical", "binary", "sparse", "input", "raw", "multi_output" or None, as in Keras.
         labels: what is known of each row. Class numbers, or lists of them, in the class modes; an array of n answers
             for "raw"; a list of such arrays for "multi_output"; None otherwise.
+        is_named: whether the answers of "multi_output" go into a dictionary by the names of `columns`.
         class_indices: the number of each class by its name.
         filenames: each file as it is listed; empty for arrays.
         filepaths: each file as it is opened.
@@ -43,6 +44,7 @@ class Rows:
     extras: tuple[np.ndarray, ...] = ()
     weights: np.ndarray | None = None
     columns: tuple[str, ...] = ()
+    is_named: bool = False
 
     def __len__(self) -> int:
         return len(self.filepaths) if self.images is None else len(self.images)
@@ -82,13 +84,36 @@ class Rows:
             "binary": lambda: np.asarray(self.labels)[indices].astype(dtype),
             "sparse": lambda: np.asarray(self.labels)[indices].astype(dtype),
             "raw": lambda: self.labels[indices],
-            # A tuple: Keras takes a list for one answer with an axis more.
-            "multi_output": lambda: tuple(output[indices] for output in self.labels),
+            "multi_output": lambda: self._outputs(indices),
         }
         if self.class_mode is None:
             return (inputs,) if self.extras else inputs
         targets = makers[self.class_mode]()
         return (inputs, targets) if self.weights is None else (inputs, targets, self.weights[indices])
+
+    def check_for_keras(self) -> None:
+        """Refuses answers that no loss of Keras takes, before Keras says so in words of its own.
+
+        Raises:
+            DataError: answers are text, or objects.
+        """
+        outputs = (
+            self.labels if self.class_mode == "multi_output" else [self.labels] if self.class_mode == "raw" else []
+        )
+        for place, output in enumerate(outputs):
+            given = np.asarray(output)
+            if given.dtype.kind in "biuf":
+                continue
+            where = f"Column {self.columns[place]!r}" if place < len(self.columns) else "y"
+            raise DataError(
+                f"{where} holds {given.reshape(-1).tolist()[0]!r}; Keras learns numbers. For classes by name use "
+                "flow_from_dataframe(class_mode='categorical'), or give their numbers."
+            )
+
+    def _outputs(self, indices: np.ndarray) -> Any:
+        # A tuple: Keras takes a list for one answer with an axis more.
+        chosen = tuple(output[indices] for output in self.labels)
+        return dict(zip(self.columns, chosen, strict=True)) if self.is_named else chosen
 
     def _one_hot(self, indices: np.ndarray, dtype: str) -> np.ndarray:
         """Ones for the classes of each row, which may have several: (n, classes)."""
@@ -96,6 +121,23 @@ class Rows:
         for row, index in enumerate(indices):
             hot[row, self.labels[index]] = 1
         return hot
+
+
+def split_by_place(rows: Rows, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of a training and a validation side, in order, by each row's place in the listing.
+
+    An image and its mask have the same place, though not the same content. In a folder every class has its share.
+
+    Args:
+        rows: the rows.
+        share: of the validation side, above 0 and below 1.
+
+    Raises:
+        DataError: one side would be empty.
+    """
+    strata = np.zeros(len(rows), np.int64) if rows.labels is None else np.asarray(rows.labels, np.int64)
+    keys = [place.to_bytes(8, "little") for place in range(len(rows))]
+    return _both_sides(exact_sides(positions(keys, 0), strata, share, 0.0))
 
 
 def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -116,9 +158,12 @@ def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tupl
     kinds = _strata(rows)
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
     strata = np.array([numbers[kind] for kind in kinds], np.int64)
-    sides = exact_sides(positions(digests, 0), strata, share, 0.0)
+    return _both_sides(exact_sides(positions(digests, 0), strata, share, 0.0))
+
+
+def _both_sides(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not sides.any():
-        raise DataError(f"{len(rows)} images are too few to split: every class needs two. Add images.")
+        raise DataError(f"{len(sides)} images are too few to split: every class needs two. Add images.")
     return np.flatnonzero(sides == 0), np.flatnonzero(sides)
 
 

@@ -1,30 +1,22 @@
 """ImageFolder: images in one folder per class."""
 
-import difflib
 import os
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from thawline.arguments import height_and_width
-from thawline.data.decode import EXTENSIONS, ColorMode, Decoding, Interpolation, Resize
+from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
+from thawline.data.sources.class_folders import list_classes, refuse_one_class
+from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import MaskPictures, Masks, find_masks
 from thawline.data.sources.pictures import FilePictures
-from thawline.data.sources.scan import find_images, is_hidden, known_endings, skipped_note
+from thawline.data.sources.scan import subfolders
+from thawline.data.sources.sides import sides_by_name
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
-
-# What the folders of a split are called; case does not matter.
-_SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test", "testing"),
-}
 
 
 class ImageFolder(ImageSource):
@@ -49,16 +41,23 @@ class ImageFolder(ImageSource):
             file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
             0 or 1), "input" (the image itself as it is shown, float32 pixels / 255, for an autoencoder) or "none".
-        classes: the class folders in the order of their numbers, instead of all in sorted order. They may lie deeper,
-            like "garden/roses", but not one inside the other.
+        classes: the class folders in the order of their numbers, instead of all in sorted order; `class_names` is
+            the same. They may lie deeper, like "garden/roses", but not one inside the other; ["."] is the folder
+            itself as one class. One that is not there is a class with 0 images, as an empty folder is.
         masks: a folder with a mask of the same name for each image (`masks/roses/0042.png`, any ending): grey pixels or
             the indices of a palette are class numbers. Targets are the masks then, uint8 (n, height, width, 1), which
             get the geometry of their image's view; the class folders serve exact splits only, and one is enough.
         follow_links: whether folders that are symbolic links are entered, each folder once.
+        others: words of `keras.utils.image_dataset_from_directory`, which are taken where they mean the same
+            (`class_names`, `labels=None`, `crop_to_aspect_ratio`, ...) and else answered with what stands for them.
+
+    Without labels (label_mode "none" or "input") or with masks, images may also lie directly inside the folder.
 
     Raises:
         FolderNotFoundError: there is no such folder.
-        DataError: no images, a single class, or a class of `classes` that is not there.
+        ArgumentError: an argument is not known or cannot work.
+        DataError: no images, a single class, a misspelt name in `classes`, a folder that cannot be listed, or one that
+            is split already into train, validation or test: `splits` reads those.
 
     Example:
         >>> images = ImageFolder("flowers", image_size=(160, 160), seed=7)  # doctest: +SKIP
@@ -82,34 +81,18 @@ class ImageFolder(ImageSource):
         classes: Sequence[str] | None = None,
         follow_links: bool = False,
         masks: str | os.PathLike[str] | None = None,
+        **others: Any,
     ) -> None:
+        words = take_words(
+            type(self), others, {"label_mode": label_mode, "classes": classes, "resize": resize, "shuffle": True}
+        )
+        label_mode, classes, resize = as_label_mode(words["label_mode"]), words["classes"], words["resize"]
         self.directory = Path(directory)
-        folders = _class_folders(self.directory, classes)
-        paths: list[Path] = []
-        labels: list[int] = []
-        skipped: Counter[str] = Counter()
-        for label, folder in enumerate(folders):
-            found = find_images(folder, skipped, follow_links=follow_links)
-            paths += found
-            labels += [label] * len(found)
-        self.skipped = dict(skipped)
-        names = [folder.relative_to(self.directory).as_posix() for folder in folders]
-        if not paths:
-            raise DataError(
-                f"No images in {str(self.directory)!r}: its {len(names)} class folders hold none "
-                f"({known_endings()}).{skipped_note(self.skipped)} Put images into them, or convert those."
-            )
-        empty = [name for label, name in enumerate(names) if label not in set(labels)]
-        if empty and classes is None:
-            warnings.warn(f"Class folders without images are left out: {', '.join(empty)}.", stacklevel=2)
-            kept = [label for label in range(len(names)) if names[label] not in empty]
-            labels = [kept.index(label) for label in labels]
-            names = [names[label] for label in kept]
-        if len(names) < 2 and masks is None and label_mode not in ("input", "none"):
-            raise DataError(
-                f"One class in {str(self.directory)!r}: {names[0]!r}. A classifier needs two or more class folders; "
-                "add one, give the folder above, or use label_mode='none'."
-            )
+        is_labelled = masks is None and label_mode not in ("input", "none")
+        listing = list_classes(self.directory, _as_names(classes), are_needed=is_labelled, follow_links=follow_links)
+        if is_labelled:
+            refuse_one_class(self.directory, listing)
+        paths, names, numbers = listing.paths, listing.class_names, listing.numbers
         pictures = FilePictures(
             paths,
             Decoding(
@@ -121,7 +104,6 @@ class ImageFolder(ImageSource):
                 fast_jpeg=fast_jpeg,
             ),
         )
-        numbers = np.array(labels, np.int32)
         wanted: Labels
         if masks is None:
             wanted = class_labels(label_mode, numbers, names, pictures.shape)
@@ -134,112 +116,92 @@ class ImageFolder(ImageSource):
             batch_size=batch_size,
             seed=seed,
         )
+        self.skipped = listing.skipped
+        self.shuffle = words["shuffle"]
         self._leave_out_unreadable(on_error)
 
     @classmethod
     def splits(cls, root: str | os.PathLike[str], **options: Any) -> dict[str, Self]:
-        """Sources from a folder that is split already: `train` beside `validation` (or `val`, `valid`) and `test`.
+        """Sources from a folder that is split already: `train` beside `val` and `test`, or other usual words for them.
 
-        All have the classes of `train`, in the same order. Only the training images may be augmented.
+        All have the classes of the training side, in the same order: a class that another side lacks has 0 images
+        there. Only the training images may be augmented. A test side without class folders has no labels: `predict`
+        takes it.
 
         Args:
-            root: the folder with those folders, of which `train` must be there.
-            options: arguments of `ImageFolder`, the same for all.
+            root: the folder with those folders, of which the training side must be there.
+            options: arguments of `ImageFolder`, the same for all. A folder of masks may hold a folder for each side.
 
         Returns:
             The sources by name: "train", and "validation" and "test" where they are there.
 
         Raises:
             FolderNotFoundError: there is no such folder.
-            DataError: there is no `train` or nothing beside it, two folders are for validation, or the classes differ.
+            DataError: there is no training side or nothing beside it, two folders are for the same side, or a side has
+                a class that training lacks.
 
         Example:
             >>> parts = ImageFolder.splits("flowers", image_size=(160, 160))  # doctest: +SKIP
             >>> stack.fit(parts["train"], validation_data=parts["validation"], epochs=3)  # doctest: +SKIP
         """
         folders = _split_folders(Path(root))
-        options = dict(options)
-        parts = {"train": cls(folders.pop("train"), **options)}
-        wanted = parts["train"].class_names
-        for name, folder in folders.items():
-            present = [entry.name for entry in folder.iterdir() if entry.is_dir() and not is_hidden(entry.name)]
-            known = {PurePosixPath(label).parts[0] for label in wanted}
-            unknown = sorted(set(present) - known)
-            if unknown and options.get("classes") is None:
-                raise DataError(
-                    f"{str(folder)!r} has the class {unknown[0]!r}, which {str(parts['train'].directory)!r} has no "
-                    "images of. Take it out, or name the wanted classes in classes=."
-                )
-            parts[name] = cls(folder, **{**options, "classes": wanted})
+        train = cls(folders["train"], **_with_own_masks(options, folders["train"]))
+        parts = {"train": train}
+        for name, folder in list(folders.items())[1:]:
+            own = _with_own_masks(options, folder)
+            if train.class_names:
+                own = _with_classes(own, train, folder, name)
+            parts[name] = cls(folder, **own)
             parts[name].is_validation = True
         return parts
+
+
+def _with_own_masks(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options of a side: the masks may lie in a folder of the side's name."""
+    masks = options.get("masks")
+    own = None if masks is None else Path(masks, folder.name)
+    return {**options, "masks": own} if own is not None and own.is_dir() else dict(options)
+
+
+def _with_classes(options: Mapping[str, Any], train: ImageFolder, folder: Path, side: str) -> dict[str, Any]:
+    """The options of a side that has the classes of training, none of which it need have images of."""
+    present = [inside.name for inside in subfolders(folder)]
+    if not present and (side == "test" or options.get("masks") is not None):
+        if options.get("masks") is None:
+            warnings.warn(
+                f"{str(folder)!r} has no class folders: its images have no labels. predict takes them, evaluate does "
+                "not.",
+                stacklevel=3,
+            )
+        return {**options, "label_mode": "none", "classes": None, "class_names": None}
+    known = {PurePosixPath(label).parts[0] for label in train.class_names}
+    unknown = [name for name in present if name not in known]
+    if unknown and options.get("classes") is None and options.get("class_names") is None:
+        raise DataError(
+            f"{str(folder)!r} has the class {unknown[0]!r}, which {str(train.directory)!r} lacks: "
+            f"{', '.join(present)} against {', '.join(train.class_names)}. Take it out, or name the wanted "
+            "classes in classes=."
+        )
+    return {**options, "classes": train.class_names, "class_names": None}
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """The folders of the splits by name, training first."""
     if not root.is_dir():
         raise FolderNotFoundError(f"No folder {str(root)!r}. Expected one with train, validation and test inside.")
-    present = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
-    found = {}
-    for name, words in _SPLITS.items():
-        given = [present[word] for word in words if word in present]
-        if len(given) > 1:
-            raise DataError(f"{given[0].name!r} and {given[1].name!r} in {str(root)!r} are both for {name}. Keep one.")
-        if given:
-            found[name] = given[0]
+    present = subfolders(root)
+    found = sides_by_name(present)
     if "train" not in found or len(found) < 2:
         raise DataError(
             f"Expected the folders train and validation or test in {str(root)!r}; it has "
-            f"{', '.join(entry.name for entry in present.values()) or 'none'}. For one folder per class use "
+            f"{', '.join(folder.name for folder in present) or 'none'}. For one folder per class use "
             "ImageFolder(...).split()."
         )
     return found
 
 
-def _class_folders(directory: Path, classes: Sequence[str] | None) -> list[Path]:
-    """The folders of the classes in the order of their numbers."""
-    if not directory.is_dir():
-        came = "is a file" if directory.exists() else "does not exist"
-        raise FolderNotFoundError(
-            f"The folder of images {str(directory)!r} {came}. Expected a folder with one folder per class inside, "
-            f"like {directory / 'cats' / '001.jpg'}. Check the path."
-        )
-    present = sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and not is_hidden(entry.name))
-    if not present:
-        inside = sum(entry.suffix.lower() in EXTENSIONS for entry in directory.iterdir())
-        raise DataError(
-            f"No class folders in {str(directory)!r}, but {inside} images directly inside. "
-            f"Expected one folder per class, like {directory / 'cats' / '001.jpg'}. Sort the images into folders."
-        )
-    if classes is None:
-        return [directory / name for name in present]
-    _check_classes(directory, classes, present)
-    return [directory / name for name in classes]
-
-
-def _check_classes(directory: Path, classes: Sequence[str], present: Sequence[str]) -> None:
-    """Every class is there, once, and none inside another."""
-    for name, count in Counter(classes).items():
-        if count > 1:
-            raise ArgumentError(f"classes names {name!r} {count} times. Name every folder once.")
-        parts = PurePosixPath(name).parts
-        if not parts or ".." in parts or name != "/".join(parts) or name.startswith("/"):
-            raise ArgumentError(f"classes names folders below the directory, like 'roses'; got {name!r}.")
-        if not (directory / name).is_dir():
-            known = list(present) if len(parts) == 1 else _nested_folders(directory, len(parts))
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(present)}."
-            raise DataError(f"classes names {name!r}, but {str(directory)!r} has no such folder.{hint}")
-    for outer in classes:
-        for inner in classes:
-            if inner.startswith(f"{outer}/"):
-                raise ArgumentError(
-                    f"classes names {outer!r} and, inside it, {inner!r}: images would belong to two classes. "
-                    "Name the folders apart."
-                )
-
-
-def _nested_folders(directory: Path, depth: int) -> list[str]:
-    """The folders so many levels below a directory, as `classes` names them."""
-    found = directory.glob("/".join(["*"] * depth))
-    return sorted(path.relative_to(directory).as_posix() for path in found if path.is_dir())
+def _as_names(classes: Any) -> list[str] | None:
+    """Names of classes as a list of text; numbers are names, too."""
+    if isinstance(classes, str):
+        raise ArgumentError(f"classes is a list of class folders; got {classes!r}. Write [{classes!r}].")
+    return None if classes is None else [str(name) for name in classes]

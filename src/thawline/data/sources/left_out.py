@@ -7,14 +7,16 @@ pictures; files are listed once.
 
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
 from thawline.data.check import check_images
 from thawline.data.sources.pictures import FilePictures, Pictures
+from thawline.data.sources.scan import describe_skipped
 from thawline.errors import ArgumentError, DataError, ImageChangedError, UnreadableImageError
 
 # What makes an image bad; whatever else goes wrong ends what is done.
@@ -67,11 +69,16 @@ class LeftOut:
 
 
 class LeavesOut:
-    """What a source can do about bad images; `ImageSource` is one."""
+    """What a source can say and do about files that it leaves out; `ImageSource` is one.
+
+    Attributes:
+        skipped: how many files beside the images were passed over when folders were listed, by ending.
+    """
 
     pictures: Pictures
     rows: np.ndarray
     paths: tuple[Path, ...]
+    skipped: Mapping[str, int] = MappingProxyType({})
     _left_out: LeftOut | None = None
 
     def __len__(self) -> int:
@@ -80,6 +87,10 @@ class LeavesOut:
     def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images with these indices, in this order."""
         raise NotImplementedError
+
+    def describe_skipped(self) -> str:
+        """The files in `skipped` in one line, like "3 files passed over: 2 .heic, 1 .txt"; "" where there are none."""
+        return describe_skipped(self.skipped)
 
     @property
     def on_error(self) -> Literal["raise", "skip"]:

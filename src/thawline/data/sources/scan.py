@@ -2,9 +2,17 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from thawline.data.decode import EXTENSIONS
+from thawline.errors import DataError
+
+# What macOS and Windows put beside images.
+_SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+# Under this name files without an ending are counted.
+_NO_ENDING = "no ending"
 
 
 def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = False) -> list[Path]:
@@ -12,10 +20,13 @@ def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = Fal
 
     With `follow_links`, folders that are symbolic links are entered, too, but every folder once only: links may go
     round in circles.
+
+    Raises:
+        DataError: a folder cannot be listed, or went away meanwhile.
     """
     found: list[Path] = []
     entered: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=follow_links):
+    for parent, folders, files in os.walk(folder, followlinks=follow_links, onerror=_refuse_unlisted):
         real = os.path.realpath(parent)
         if real in entered:
             folders.clear()
@@ -23,25 +34,86 @@ def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = Fal
         entered.add(real)
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
-            ending = Path(name).suffix.lower()
+            path = Path(parent, name)
             if is_hidden(name):
                 continue
-            if ending in EXTENSIONS:
-                found.append(Path(parent, name))
+            if is_image(path):
+                found.append(path)
             else:
-                skipped[ending or "no ending"] += 1
+                skipped[path.suffix.lower() or _NO_ENDING] += 1
     return found
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its ending."""
+    return path.suffix.lower() in EXTENSIONS
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders directly inside a folder that are not hidden, in sorted order.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    return [folder / entry.name for entry in _listed(folder) if entry.is_dir()]
+
+
+def files_inside(folder: Path) -> list[str]:
+    """The names of the files directly inside a folder that are not hidden, in sorted order.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    return [entry.name for entry in _listed(folder) if entry.is_file()]
+
+
+def _listed(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    except OSError as error:
+        raise cannot_list(error, folder) from error
+
+
+def cannot_list(error: OSError, folder: str | os.PathLike[str]) -> DataError:
+    """The error for a folder that cannot be listed: images that it may hold would be missing without a word."""
+    return DataError(
+        f"The folder {os.fsdecode(folder)!r} cannot be listed: {error.strerror or error}. Images inside would be left "
+        "out without a word: allow it to be read, or move it away."
+    )
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    # `os.walk` passes over what it cannot list unless it is told not to.
+    raise cannot_list(error, error.filename) from error
+
+
 def is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder is passed over without a word: the system's, or hidden by its name."""
+    return name.startswith(".") or name in _SYSTEM_NAMES
 
 
 def known_endings() -> str:
     return ", ".join(EXTENSIONS)
 
 
-def skipped_note(skipped: dict[str, int]) -> str:
-    if not skipped:
-        return ""
-    return " Other files: " + ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items())) + "."
+def skipped_note(skipped: Mapping[str, int]) -> str:
+    """A sentence for an error; nothing where no file was skipped."""
+    return f" Other files: {list_skipped(skipped)}." if skipped else ""
+
+
+def describe_skipped(skipped: Mapping[str, int]) -> str:
+    """How many files were passed over, and of which endings, in one line; nothing where there are none.
+
+    Example:
+        >>> describe_skipped({".avif": 10, ".heic": 12})
+        '22 files passed over: 12 .heic, 10 .avif'
+    """
+    count = sum(skipped.values())
+    return f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}" if count else ""
+
+
+def list_skipped(skipped: Mapping[str, int]) -> str:
+    """Each ending with its number of files, the most frequent first."""
+    by_count = sorted(skipped.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{count:,} {ending}" for ending, count in by_count)

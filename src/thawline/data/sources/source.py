@@ -22,7 +22,7 @@ from thawline.data.preview import Preview, preview
 from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
 from thawline.data.sources.look import SourceLook
 from thawline.data.sources.pictures import Pictures
-from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, positions, stable_sides
+from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, grouped_positions, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -44,7 +44,10 @@ class ImageSource(LeavesOut):
         class_names: the classes in the order of their numbers; empty where there are none.
         weights: float32 (len,), how much each image counts in the loss, or None.
         augmentation: what happens to the images, or None.
+        shuffle: whether each epoch of a training has an order of its own.
     """
+
+    shuffle = True
 
     def __init__(
         self,
@@ -255,16 +258,7 @@ class ImageSource(LeavesOut):
             return positions(digests, self.seed)
         column = self.column(groups) if isinstance(groups, str) else None
         keys = group_keys(groups, self.paths, column)
-        first: dict[bytes, int] = {}
-        torn = [index for index, digest in enumerate(digests) if keys[first.setdefault(digest, index)] != keys[index]]
-        if torn:
-            other = self.paths[first[digests[torn[0]]]]
-            warnings.warn(
-                f"{len(torn)} images equal one of another group and may be on two sides, first "
-                f"{str(self.paths[torn[0]])!r}, which equals {str(other)!r}. Take the copies out.",
-                stacklevel=4,
-            )
-        return positions(keys, self.seed)
+        return grouped_positions(digests, keys, self.paths, self.seed)
 
     def column(self, name: str) -> list[Any] | None:
         """What a table says of each image in the column of this name; None where there is no such table or column."""
@@ -462,7 +456,7 @@ class ImageSource(LeavesOut):
         epoch: int = 0,
         *,
         views: int | None = None,
-        shuffle: bool = True,
+        shuffle: bool | None = None,
         start: int = 0,
         shard: tuple[int, int] = (0, 1),
     ) -> EpochBatches:
@@ -473,7 +467,7 @@ class ImageSource(LeavesOut):
         Args:
             epoch: the epoch, from 0; it decides the order and the view.
             views: how many views there are; epoch e shows view e mod views. None: every epoch a new one.
-            shuffle: False gives the order of the indices.
+            shuffle: False gives the order of the indices; None as the source says, which is True by default.
             start: how many batches to pass over.
             shard: (index, count), for `count` machines that share an epoch: every image is in exactly one shard.
 
@@ -490,4 +484,5 @@ class ImageSource(LeavesOut):
             )
         epoch, start = whole_number("epoch", epoch, 0), whole_number("start", start, 0)
         view = view_of_epoch(epoch, views)
+        shuffle = self.shuffle if shuffle is None else shuffle
         return iterate(self, view, epoch=epoch, shuffle=shuffle, start=start, shard=shard)

@@ -1,0 +1,136 @@
+"""Epochs: the order and the view that a request for a batch shows, whoever asks.
+
+Keras' trainer drives an iterator by `on_epoch_begin` and `on_epoch_end`, peeks at two batches before, and reads ahead
+while it trains. Loops, `next()`, `zip` and one's own datasets ask for batches and nothing else. Both are served by one
+object that holds plain numbers only.
+"""
+
+from typing import NamedTuple
+
+# Batches that Keras' adapter looks at before an epoch begins, to learn their shapes.
+_PEEKED = 2
+
+
+class Shown(NamedTuple):
+    """The order of the images that a batch is made of, and their view; None stands for one not shown before."""
+
+    order: int
+    view: int | None
+
+
+class Epochs:
+    """Counts epochs and passes.
+
+    Where Keras drives, the view of a batch is the number of the epoch in which its pass over the images began: the
+    epoch's own number, unless `steps_per_epoch` spreads a pass over several epochs. A batch that is read ahead belongs
+    to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere every request shows
+    a new view, so that a batch that is asked for again looks different.
+
+    Args:
+        batches: how many batches a pass over the images has.
+
+    Attributes:
+        epoch: the epoch that comes next, or is going on, from 0.
+        batch_index: the batch that `next()` gives next.
+
+    Example:
+        >>> epochs = Epochs(2)
+        >>> epochs.request(0)
+        Shown(order=0, view=None)
+        >>> epochs.begin()
+        >>> epochs.request(0), epochs.request(1)
+        (Shown(order=0, view=0), Shown(order=0, view=0))
+        >>> epochs.end()
+        True
+    """
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.batch_index = 0
+        # The number of the pass that Keras drives, and which batches it has asked for.
+        self._pass: int | None = None
+        self._requested: set[int] = set()
+        self.start_at(0)
+
+    def start_at(self, epoch: int) -> None:
+        """Makes this the epoch that comes next, and forgets what was shown."""
+        self.epoch = epoch
+        # Changes of the order outside Keras' epochs.
+        self._laps = 0
+        self._is_within = False
+        self._peeks: set[int] | None = None
+        self._forget_pass()
+
+    @property
+    def order(self) -> int:
+        """The number of the order that a request outside Keras' epochs would see."""
+        return self.epoch + self._laps
+
+    # -- driven by Keras -------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Notes that Keras is about to drive: what it peeks at and resets before `begin` counts for nothing."""
+        self._peeks = set()
+        self._is_within = False
+        self._forget_pass()
+
+    def begin(self) -> None:
+        """Begins an epoch that Keras drives."""
+        self._peeks = None
+        self._is_within = True
+        if self._pass is None:
+            self._pass = self.epoch
+
+    def end(self) -> bool:
+        """Ends an epoch; outside Keras' epochs the images are shuffled anew.
+
+        Returns:
+            Whether the epoch had a pass of its own. Where `steps_per_epoch` is smaller than the number of batches,
+            Keras goes on with what the epoch before has left.
+        """
+        if not self._is_within:
+            self._forget_pass()
+            self._laps += self._peeks is None
+            return True
+        had_own_pass = self._pass == self.epoch
+        self.epoch += 1
+        self._is_within = False
+        return had_own_pass
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def request(self, index: int) -> Shown:
+        """Notes a request for a batch and says what it shows."""
+        if self._is_within:
+            return self._request_within(index)
+        if self._peeks is not None and index < _PEEKED and index not in self._peeks:
+            self._peeks.add(index)
+            return Shown(self.epoch, self.epoch)
+        self._peeks = None
+        return Shown(self.order, None)
+
+    def next_request(self) -> tuple[int, Shown]:
+        """The batch that `next()` gives, and what it shows; after the last one comes the first of another order."""
+        index = self.batch_index
+        shown = self.request(index)
+        self.batch_index = (index + 1) % self.batches
+        if self.batch_index == 0:
+            self._laps += 1
+        return index, shown
+
+    def _request_within(self, index: int) -> Shown:
+        """A request in an epoch that Keras drives.
+
+        A pass asks for every batch once. A second request opens the next pass when a later epoch has begun; otherwise
+        somebody else is looking on.
+        """
+        is_over = len(self._requested) == self.batches
+        if index in self._requested and is_over and self.epoch > (self._pass or 0):
+            self._pass, self._requested = self.epoch, set()
+        self._requested.add(index)
+        number = self.epoch if self._pass is None else self._pass
+        return Shown(number, number)
+
+    def _forget_pass(self) -> None:
+        self._pass = None
+        self._requested = set()

@@ -1,0 +1,94 @@
+"""Sides: which folders are split already, and what is said of them."""
+
+import pytest
+
+from thawline.data.sources.folder import ImageFolder
+from thawline.data.sources.sides import find_sides, refuse_sides, side_of
+from thawline.errors import DataError
+
+SIZE = {"image_size": (8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("train", "train"),
+        ("Training", "train"),
+        ("training_set", "train"),
+        ("train-data", "train"),
+        ("VAL", "validation"),
+        ("valid", "validation"),
+        ("validation set", "validation"),
+        ("dev", "validation"),
+        ("test_images", "test"),
+        ("testing", "test"),
+        ("trains", None),
+        ("bus", None),
+        ("test2", None),
+        ("", None),
+    ],
+)
+def test_the_usual_words_of_sides_are_known(name, side):
+    assert side_of(name) == side
+
+
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "Validation"), ("training_set", "test_set")])
+def test_a_folder_that_is_split_is_told_from_one_of_classes(image_folder, words):
+    root = image_folder({f"{word}/{name}": 1 for word in words for name in ("cat", "dog")})
+    sides = find_sides(root)
+    assert [folder.name for folder in sides.values()] == list(words)
+    with pytest.raises(DataError, match=r"is split already: .* are sides, with the class folders cat, dog inside"):
+        ImageFolder(root, **SIZE)
+    assert [len(part) for part in ImageFolder.splits(root, **SIZE).values()] == [2] * len(words)
+
+
+def test_the_refusal_names_splits_the_training_side_and_the_way_to_mean_classes(image_folder):
+    root = image_folder({"train/a": 1, "val/a": 1, "test/a": 1, "train/b": 1})
+    with pytest.raises(DataError) as caught:
+        ImageFolder(root, **SIZE)
+    assert str(caught.value) == (
+        f"{str(root)!r} is split already: train, val and test are sides, with the class folders a, b inside, and each "
+        f"side would be taken for a class. Use ImageFolder.splits({str(root)!r}), which gives a source for each side, "
+        f"or ImageFolder({str(root / 'train')!r}) for one of them; to take the sides as classes, name them in classes=."
+    )
+    assert ImageFolder(root, classes=["train", "val"], **SIZE).class_counts == {"train": 2, "val": 1}
+
+
+def test_other_doors_refuse_in_their_own_words(image_folder):
+    root = image_folder({"train/a": 1, "val/a": 1})
+    with pytest.raises(DataError, match=r"taken for a class\. Call flow_from_directory\('.*train'\)\."):
+        refuse_sides(root, "Call flow_from_directory({train}).")
+    refuse_sides(root / "train", "never said")
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        {"train": 1, "bus": 1, "car": 1},
+        {"train/old": 1, "train/new": 1, "bus/old": 1},
+        {"train": 2, "test": 2},
+        {"train/steam": 1, "test/blood": 1},
+        {"val/a": 1, "test/a": 1},
+    ],
+)
+def test_a_class_may_have_a_name_of_a_side(image_folder, folders):
+    root = image_folder(folders)
+    assert find_sides(root) is None
+    assert set(ImageFolder(root, **SIZE).class_names) == {name.split("/")[0] for name in folders}
+
+
+def test_a_side_without_class_folders_is_a_side_too(image_folder):
+    root = image_folder({"train/a": 1, "train/b": 1, "test": 3})
+    assert list(find_sides(root)) == ["train", "test"]
+
+
+def test_hidden_folders_and_files_beside_the_sides_change_nothing(image_folder):
+    root = image_folder({"train/a": 1, "val/a": 1, ".cache/x": 1, "__MACOSX/train": 1})
+    (root / "labels.txt").write_text("a")
+    assert list(find_sides(root)) == ["train", "validation"]
+
+
+def test_two_folders_for_one_side_are_refused(image_folder):
+    root = image_folder({"train/a": 1, "val/a": 1, "valid/a": 1})
+    with pytest.raises(DataError, match=r"'val' and 'valid' in .* are both for validation\. Keep one\."):
+        ImageFolder(root, **SIZE)
