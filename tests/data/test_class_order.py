@@ -132,6 +132,14 @@ def test_a_split_and_a_named_source_share_nothing_but_pictures():
     assert train.class_names == ("a", "b")
 
 
+def test_accents_that_are_composed_otherwise_make_no_other_class():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    source = arrays([apart, "tea", "tea"], "sparse")
+    named = source.with_class_names(("tea", composed))
+    assert named.labels.tolist() == [1, 0, 0]
+    assert named.class_names == ("tea", composed)
+
+
 def test_long_lists_are_short_in_messages():
     assert tell_names([]) == "none (0)"
     assert tell_names([f"c{number:04}" for number in range(2000)]).endswith("c0007, ... (2,000)")

@@ -1,8 +1,9 @@
 """The order of classes: which number a class has here, and which one elsewhere; names decide, not numbers."""
 
 import difflib
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -21,6 +22,19 @@ def tell_names(names: Sequence[str]) -> str:
     """
     shown = sorted(names)[:_TOLD]
     return f"{', '.join(shown) or 'none'}{', ...' if len(names) > _TOLD else ''} ({len(names):,})"
+
+
+def spelled_as(names: Sequence[str], others: Iterable[str]) -> list[str]:
+    """Names as others have them, where only accents are composed in another way: file systems differ in it.
+
+    Example:
+        >>> spelled_as(["cafe\\u0301", "tea"], ["caf\\u00e9"]) == ["caf\\u00e9", "tea"]
+        True
+    """
+    others = list(others)
+    spelled = {unicodedata.normalize("NFC", name): name for name in others}
+    kept = set(others)
+    return [name if name in kept else spelled.get(unicodedata.normalize("NFC", name), name) for name in names]
 
 
 def numbers_by_name(
@@ -48,6 +62,7 @@ def numbers_by_name(
     index = {name: number for number, name in enumerate(wanted)}
     if are_numbers:
         return _by_number(known, wanted, index)
+    known = spelled_as(known, wanted)
     present = [name for name, count in zip(known, counts, strict=True) if count]
     unknown = [name for name in present if name not in index]
     if unknown and len(unknown) == len(present) and len(known) == len(wanted) and _are_counted(wanted):
