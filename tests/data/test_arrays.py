@@ -1,9 +1,13 @@
 """ImageArrays: pixels and labels that are in memory already."""
 
+import json
+
 import cv2
 import numpy as np
+import pandas
 import pytest
 
+from thawline.data.reading import as_decoding, describe_reading
 from thawline.data.sources.arrays import ImageArrays
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import TensorSpec
@@ -58,15 +62,27 @@ def test_digests_tell_pixels_and_shapes_apart():
     [
         (
             PIXELS / 255,
-            r"uint8 pixels from 0 to 255; got float64 from 0 to 1\. Give \(images \* 255\)\.round\(\)\.astype",
+            r"got float64 from 0 to 1\. Give \(images \* 255\)\.round\(\)\.astype\('uint8'\); numbers that .*\.flow\(i",
         ),
-        (PIXELS.astype(np.float32), r"got float32 from 0 to 255\. Give uint8 pixels"),
+        (
+            PIXELS.astype(np.float32),
+            r"got float32 from 0 to 255\. Give uint8 pixels; numbers that are no",
+        ),
+        (PIXELS / 127.5 - 1, r"got float64 from -1 to 1\. Give uint8 pixels"),
+        (PIXELS.astype(np.int64), r"pixels from 0 to 255; got int64 from 0 to 255\. Give images\.astype\('uint8'\)\."),
+        (PIXELS.astype(np.int64) - 1, r"got int64 from -1 to 254\. Give uint8 pixels\."),
         (PIXELS.astype(str), r"got <U3\. Give uint8 pixels"),
         (
             PIXELS[0, 0],
-            r"\(n, height, width, channels\) with 1, 3 or 4 channels; got shape \(12, 3\)\. Put the channels",
+            r"\(n, height, width, channels\); got shape \(12, 3\)\. Put the channels",
         ),
         (np.moveaxis(PIXELS, 3, 1), r"got shape \(6, 3, 10, 12\)"),
+        (np.zeros((6, 5, 12, 12), np.uint8), r"got shape \(6, 5, 12, 12\)\. Put the channels last"),
+        (np.zeros((6, 2, 2, 513), np.uint8), r"images have at most 512 channels; got shape \(6, 2, 2, 513\)"),
+        (
+            [PIXELS[0], PIXELS[1, 1:]],
+            r"images are of one size; some have the shape \(9, 12, 3\), some \(10, 12, 3\)\. Res",
+        ),
         (PIXELS[:0], r"There are no images in an array of shape \(0, 10, 12, 3\)"),
     ],
 )
@@ -104,8 +120,16 @@ def test_rows_of_0_and_1_are_several_classes_per_image():
         (np.eye(6), {}, r"one class per image, \(n,\); got shape \(6, 6\)\. From one-hot rows take labels\.argmax"),
         (["a"] * 6, {"label_mode": "multi_label"}, "Row 0 has 'a' in labels; label_mode='multi_label' needs a list"),
         (np.full((6, 2), 2), {"label_mode": "multi_label"}, r"as \(n, classes\) hold 0 and 1 only"),
-        (np.ones((6, 2)), {"label_mode": "multi_label", "class_names": "a"}, "have 2 columns, but class_names 1 names"),
+        (
+            np.ones((6, 2)),
+            {"label_mode": "multi_label", "class_names": ["a"]},
+            "2 columns, but class_names 1 names",
+        ),
         (np.ones((6, 2, 2)), {"label_mode": "regression"}, r"\(n,\) or \(n, k\) numbers .*; got shape \(6, 2, 2\)"),
+        ([[0, 1], [1, 0]] * 3, {"label_mode": "multi_label"}, r"are lists of 0 and 1\. Give them as an array, np\.arr"),
+        ([0, 1] * 3, {"class_names": "ab"}, "class_names is a list of names in the order of their numbers; got 'ab'"),
+        ([0, 1] * 3, {"class_names": [1, 0]}, r"class numbers, and class_names calls class 0 '1'\. Give the labels as"),
+        ([1, 2] * 3, {"class_names": [1, 2]}, r"class numbers from 0 to 1; row 1 has 2\. Names are text: give labels"),
         ([0, 1, 2] * 2, {"label_mode": "binary"}, r"needs exactly two classes, but there are 3 \(0, 1, 2\)"),
         ({"a": [0] * 6}, {"label_mode": {"b": "sparse"}}, "label_mode has the output 'b', but labels have a"),
         (None, {"label_mode": {"b": "sparse"}}, "is a dictionary, but labels are none"),
@@ -121,3 +145,56 @@ def test_labels_that_do_not_fit_are_refused(labels, arguments, message):
 def test_without_labels_there_are_no_targets_unless_the_input_is_one():
     assert ImageArrays(PIXELS).target_spec is None
     assert ImageArrays(PIXELS, label_mode="input").targets(np.array([1])).max() <= 1
+
+
+NUMBERS = [0, 10, 2, 2, 10, 0]
+
+
+@pytest.mark.parametrize(
+    "labels", [NUMBERS, np.array(NUMBERS, np.float32), np.array(NUMBERS, object), pandas.array(NUMBERS, "Int64")]
+)
+def test_whole_numbers_are_class_numbers_however_they_are_kept(labels):
+    source = ImageArrays(PIXELS, labels)
+    assert source.labels.tolist() == NUMBERS
+    assert source.class_names == tuple(map(str, range(11)))
+
+
+def test_numbers_as_text_are_names_in_the_order_of_folders():
+    with pytest.warns(UserWarning, match=r"as text, as in folders and in Keras: 0, 10, 2\."):
+        source = ImageArrays(PIXELS, list(map(str, NUMBERS)))
+    assert source.class_names == ("0", "10", "2")
+    assert ImageArrays(PIXELS, [b"b", b"a"] * 3).class_names == ("a", "b")
+
+
+def test_numbers_may_name_classes():
+    for names in ([0, 1, 2], range(3), np.arange(3), pandas.Index([0, 1, 2])):
+        assert ImageArrays(PIXELS, [0, 1] * 3, class_names=names).class_counts == {"0": 3, "1": 3, "2": 0}
+    assert ImageArrays(PIXELS, [0, 1] * 3, class_names=[10, 20]).class_names == ("10", "20")
+
+
+def test_the_columns_of_a_table_of_0_and_1_name_the_classes():
+    hot = pandas.DataFrame({"sea": [0, 1] * 3, "sky": [1, 1] * 3})
+    source = ImageArrays(PIXELS, hot, label_mode="multi_label")
+    assert source.class_counts == {"sea": 3, "sky": 6}
+
+
+@pytest.mark.parametrize("channels", [2, 5, 6, 7, 8, 12])
+def test_every_channel_is_augmented_and_resized_as_it_would_be_alone(channels):
+    pixels = np.random.default_rng(2).integers(0, 256, (2, 10, 12, channels), np.uint8)
+    source = ImageArrays(pixels).augment(rotation_range=40, zoom_range=0.3, fill_mode="constant", cval=9)
+    numbers = source.picture(1, view=3)[1]
+    alone = [np.ascontiguousarray(pixels[1, ..., at : at + 1]) for at in range(channels)]
+    moved = [source.augmentation.transform(channel, numbers).reshape(10, 12, 1) for channel in alone]
+    np.testing.assert_array_equal(source.image(1, view=3), np.concatenate(moved, axis=2))
+    small = [ImageArrays(pixels[..., at], image_size=(5, 7)).image(1) for at in range(channels)]
+    np.testing.assert_array_equal(ImageArrays(pixels, image_size=(5, 7)).image(1), np.concatenate(small, axis=2))
+    assert source.preview(2, 2).pixels.shape[2] == 3
+
+
+def test_no_file_is_read_as_an_array_with_many_channels():
+    source = ImageArrays(np.zeros((2, 8, 8, 5), np.uint8))
+    assert source.pictures.decoding is None
+    reading = describe_reading(source)
+    assert json.loads(json.dumps(reading)) == {"image_size": [8, 8], "channels": 5, "standardize": None}
+    with pytest.raises(ArgumentError, match=r"arrays with 5 channels, which no image file has\. Answer them with"):
+        as_decoding(reading)

@@ -1,10 +1,12 @@
 """Labels: the targets of every mode, which images are alike, and what is wrong with labels that cannot work."""
 
 import numpy as np
+import pandas
 import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight
 
+from thawline.data.class_names import as_class_names
 from thawline.data.labels import Outputs, Regression, class_labels, read_labels
 from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.folder import ImageFolder
@@ -81,9 +83,113 @@ def test_numbers_are_alike_within_a_tenth_and_outputs_in_all_of_them():
     assert len(set(Outputs({"number": numbers, "kind": kinds}).strata(np.arange(100)).tolist())) == 20
 
 
-def test_classes_that_are_numbers_are_sorted_as_numbers():
-    assert read("sparse", ["10", "9", "-1"]).class_names == ("-1", "9", "10")
+def test_classes_that_are_numbers_are_sorted_as_text_which_is_told():
+    with pytest.warns(UserWarning, match=r"as text, as in folders and in Keras: -1, 10, 9\. In .* values, -1, 9, 10\."):
+        assert read("sparse", ["10", "9", "-1"]).class_names == ("-1", "10", "9")
     assert read("sparse", ["10", "9", "x"]).class_names == ("10", "9", "x")
+    assert read("sparse", ["9", "8"]).class_names == ("8", "9")
+    assert read("sparse", [10, 9], class_names=range(11)).targets(np.arange(2), None).tolist() == [10, 9]
+
+
+@pytest.mark.parametrize("given", [[2.0, 1.0], ["2.0", "1.0"], [2, 1.0], [np.int64(2), np.float32(1)]])
+def test_whole_numbers_are_classes_without_a_point(given):
+    labels = read("sparse", given)
+    assert labels.class_names == ("1", "2")
+    assert labels.targets(np.arange(2), None).tolist() == [1, 0]
+    assert read("sparse", given, class_names=[2, 1]).targets(np.arange(2), None).tolist() == [0, 1]
+
+
+def test_true_and_false_are_classes():
+    for given in ([True, False], ["True", "False"]):
+        assert read("sparse", given).class_names == ("False", "True")
+    assert read("sparse", [np.True_, np.False_]).targets(np.arange(2), None).tolist() == [1, 0]
+
+
+def test_bytes_are_text():
+    assert read("sparse", [b"rose", b"tulip"]).class_names == ("rose", "tulip")
+
+
+def test_numbers_that_are_not_all_whole_stay_as_they_are():
+    assert read("sparse", [1.0, 2.5]).class_names == ("1.0", "2.5")
+
+
+def test_blanks_around_labels_are_no_part_of_them_which_is_told():
+    with pytest.warns(UserWarning, match="2 labels in column 'x' have blanks around them, first row 1: 'cat '"):
+        labels = read("sparse", ["cat", "cat ", " dog"])
+    assert labels.class_names == ("cat", "dog")
+    # A name that is given with its blanks is that class.
+    assert read("sparse", ["a ", "a"], ["a ", "a"]).targets(np.arange(2), None).tolist() == [0, 1]
+
+
+def test_accents_may_be_composed_in_either_way():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    for names in ([composed, "bar"], [apart, "bar"]):
+        assert read("sparse", [composed, apart, "bar"], names).targets(np.arange(3), None).tolist() == [0, 0, 1]
+    with pytest.raises(
+        DataError, match=r"Column 'x' has the class 'caf.*' in two ways, its accents composed differently"
+    ):
+        read("sparse", [composed, apart])
+
+
+def test_the_text_of_nothing_is_told():
+    with pytest.warns(UserWarning, match=r"1 labels in column 'x' are the text 'nan', first row 1, which astype"):
+        assert read("sparse", ["cat", "nan"]).class_names == ("cat", "nan")
+
+
+@pytest.mark.parametrize("names", [range(3), (0, 1, 2), np.arange(3), [0.0, 1.0, 2.0], ["0", "1", "2"]])
+def test_names_of_classes_are_text_whatever_they_were_given_as(names):
+    assert as_class_names(names) == ["0", "1", "2"]
+
+
+def test_text_as_a_name_stays_as_it_is_written():
+    assert as_class_names(["1.0", "2.0"]) == ["1.0", "2.0"]
+    assert read("sparse", [1.0, 2.0], ["1.0", "2.0"]).targets(np.arange(2), None).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("ab", r"class_names is a list of names in the order of their numbers; got 'ab'\. Write \['ab'\]\."),
+        ({"a": 0}, "is a list of names in the order of their numbers"),
+        ({"a", "b"}, "is a list of names in the order of their numbers"),
+        (3, r"got 3\. Write \['rose', 'tulip'\]\."),
+        (["a", None], "class_names has no name in place 1: None. Name every class."),
+        (["a", " "], "class_names has no name in place 1: ' '"),
+        ([0, "0"], "class_names has '0' 2 times. Name every class once."),
+    ],
+)
+def test_what_names_no_classes_is_refused(names, message):
+    with pytest.raises(ArgumentError, match=message):
+        as_class_names(names)
+
+
+def test_a_class_without_images_is_a_class_with_0_images():
+    source = ImageArrays(pictures(4), ["a", "c", "a", "c"], class_names=["a", "b", "c"])
+    assert source.class_counts == {"a": 2, "b": 0, "c": 2}
+    assert source.targets(np.array([1])).tolist() == [[0, 0, 1]]
+    assert source.class_weights() == {0: 1.0, 2: 1.0}
+    assert [side.class_counts["b"] for side in source.split(0.5, exact=True)] == [0, 0]
+
+
+def test_images_without_any_of_the_classes_are_rows_of_0():
+    labels = read("multi_label", [["a"], [], ["b", "a"]])
+    assert labels.targets(np.arange(3), None).tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert read("multi_label", [[], []], ["a"]).targets(np.arange(2), None).tolist() == [[0], [0]]
+    with pytest.raises(DataError, match="No image has a class in column 'x': all of 2 are empty"):
+        read("multi_label", [[], []])
+
+
+def test_several_classes_of_an_image_need_the_mode_for_them():
+    with pytest.raises(DataError, match=r"Row 1 has \['b'\] in column 'x', but label_mode='sparse' takes one class"):
+        read("sparse", ["a", ["b"]])
+
+
+def test_arrays_of_one_shape_are_numbers():
+    labels = read("regression", [np.ones(2), [3, 4]])
+    assert labels.spec == TensorSpec((None, 2), "float32")
+    assert labels.targets(np.arange(2), None).tolist() == [[1, 1], [3, 4]]
+    with pytest.raises(DataError, match=r"Row 1 has numbers of shape \(3,\) in column 'x', but row 0 has \(2,\)"):
+        read("regression", [np.ones(2), np.ones(3)])
 
 
 def test_class_names_give_order_and_choice():
@@ -95,7 +201,7 @@ def test_class_names_give_order_and_choice():
         read("sparse", WORDS, ["dog", "cat", "dog"])
 
 
-@pytest.mark.parametrize("empty", [None, "", "  ", float("nan")])
+@pytest.mark.parametrize("empty", [None, "", "  ", float("nan"), pandas.NA, pandas.NaT, np.float32("nan")])
 def test_empty_labels_are_counted_and_the_first_is_named(empty):
     with pytest.raises(DataError, match=r"2 of 4 images have an empty label in column 'x', first row 1. Fill it in"):
         read("categorical", ["a", empty, "b", empty])

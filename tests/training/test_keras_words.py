@@ -3,6 +3,7 @@
 import inspect
 import re
 
+import numpy as np
 import pytest
 
 from thawline.backend import keras
@@ -18,6 +19,8 @@ from thawline.facade.stack import Stack
             "fit() has no steps_per_epoch: every epoch shows each of 40 images once, in 2 batches, the last one of 8 "
             "images. 1 step would leave 8 images out. Leave it out.",
         ),
+        ({"steps_per_epoch": np.int64(1)}, "1 step would leave 8 images out. Leave it out."),
+        ({"steps_per_epoch": None}, "the last one of 8 images. Leave it out."),
         ({"steps_per_epoch": 2}, "the last one of 8 images. Leave it out."),
         ({"validation_steps": 3}, "All validation images are measured"),
         ({"batch_size": 16}, "fit() has no batch_size. The source has it: give batch_size= to ImageFolder"),

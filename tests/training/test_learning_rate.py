@@ -124,7 +124,9 @@ def test_the_first_losses_are_those_of_the_stack_as_it_is(make_stack, small_imag
 def test_each_step_is_what_keras_does_with_that_rate(make_stack, small_images, cache):
     """Keras trains the head on what the base says, on the same batch each time."""
     stack, source = make_stack(optimizer="sgd"), small_images.source(batch_size=40)
-    sweep = stack.find_learning_rate(source, steps=20, lowest=0.1, highest=1.0, cache=cache, verbose=0)
+    sweep = stack.find_learning_rate(
+        source, steps=np.int64(20), lowest=np.float32(0.1), highest=np.float64(1), cache=cache, verbose=0
+    )
     features = stack.stages[0].model(small_images.pixels / 127.5 - 1, training=False)
     plain = stack.stages[1].model
     plain.compile(keras.optimizers.SGD(), "categorical_crossentropy")

@@ -143,7 +143,7 @@ def test_where_images_may_be_left_out_each_step_looks_whether_there_is_a_batch(
 
 
 def test_a_loaded_stack_chooses_as_the_saved_one_did(small_images, make_stack, cache, steps_taken, tmp_path):
-    for steps in ("auto", 4):
+    for steps in ("auto", np.int64(4)):
         stack = make_stack(steps_per_execution=steps)
         stack.fit(small_images.source(), cache=cache, verbose=0)
         stack.save(tmp_path / "stack.keras")

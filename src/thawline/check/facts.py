@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from thawline.data.decode import Decoding, decode
 from thawline.data.formats import is_deep, open_header, reason_of
+from thawline.data.preview import shown_channels
 from thawline.data.sources.left_out import BAD_IMAGE
 from thawline.data.sources.source import ImageSource
 from thawline.errors import UnreadableImageError
@@ -193,14 +194,14 @@ def _look(
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """A small picture, uint8 (32, 32, 3), RGB, 0 to 255, of uint8 (height, width, 1, 3 or 4 channels).
+    """A small picture, uint8 (32, 32, 3), RGB, 0 to 255, of uint8 (height, width, channels).
 
     Example:
         >>> int(thumbnail(np.full((8, 6, 3), 200, np.uint8)).mean())
         200
     """
-    colour = pixels if pixels.shape[2] == 1 else pixels[..., :3]
-    small = cv2.resize(np.ascontiguousarray(colour), (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
+    colour = np.ascontiguousarray(shown_channels(pixels))
+    small = cv2.resize(colour, (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
     return np.broadcast_to(small.reshape(THUMBNAIL_SIZE, THUMBNAIL_SIZE, -1), (THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3))
 
 

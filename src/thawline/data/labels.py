@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from thawline.data.captions import tell_numbers
+from thawline.data.class_names import class_numbers, is_empty, is_list
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -376,90 +377,76 @@ def class_labels(
 
 
 def read_labels(
-    mode: LabelMode, given: Sequence[Any], class_names: Sequence[str] | None, shape: tuple[int, int, int], name: str
+    mode: LabelMode, given: Sequence[Any], class_names: Any, shape: tuple[int, int, int], name: str
 ) -> Labels:
     """Labels from what a table or an array says of each image.
 
     Args:
         mode: any label mode.
-        given: for each image a class, a list of classes (multi_label) or a row of numbers (regression).
-        class_names: the classes in the order of their numbers; None takes those that occur, sorted (by value where
-            all are whole numbers).
+        given: for each image a class, a list of classes (multi_label), which may be empty, or a row of numbers
+            (regression). Classes are text or numbers, which are taken as text.
+        class_names: the classes in the order of their numbers; None takes those that occur, sorted as text.
         shape: height, width and channels of the images.
         name: what the labels are called in errors.
 
     Raises:
-        ArgumentError: the mode is not known.
+        ArgumentError: the mode is not known, or class_names are no names.
         DataError: a label is empty, is no number, or is not one of class_names.
     """
     check_label_mode(mode)
     if mode == "regression":
         return Regression(_numbers(given, name))
     if mode == "multi_label":
-        _refuse_empty([None if value is None else "some" for value in given], name)
-        names = _class_names((label for labels in given for label in labels), class_names)
-        hot = np.zeros((len(given), len(names)), np.float32)
-        index = {label: number for number, label in enumerate(names)}
-        for row, labels in enumerate(given):
-            for label in labels:
-                hot[row, _number(index, label, row, name)] = 1
-        return MultiLabel(hot, names)
-    _refuse_empty(given, name)
-    names = _class_names(given, class_names)
-    index = {label: number for number, label in enumerate(names)}
-    numbers = np.array([_number(index, label, row, name) for row, label in enumerate(given)], np.int32)
-    return class_labels(mode, numbers, names, shape)
-
-
-def is_empty(value: Any) -> bool:
-    """Whether a cell of a table holds nothing: None, NaN, or blank text."""
-    return value is None or (isinstance(value, str) and not value.strip()) or bool(value != value)
-
-
-def _refuse_empty(given: Sequence[Any], name: str) -> None:
+        return _read_multi_label(given, class_names, name)
     empty = [row for row, value in enumerate(given) if is_empty(value)]
     if empty:
         raise DataError(
             f"{len(empty)} of {len(given)} images have an empty label in {name}, first row {empty[0]}. "
             "Fill it in or leave the row out."
         )
-
-
-def _class_names(given: Any, class_names: Sequence[str] | None) -> list[str]:
-    """The classes: as given, or those that occur, sorted."""
-    if class_names is not None:
-        twice = [label for label in class_names if list(class_names).count(label) > 1]
-        if twice:
-            raise ArgumentError(f"class_names has {twice[0]!r} {list(class_names).count(twice[0])} times.")
-        return list(class_names)
-    names = {str(label) for label in given}
-    if all(label.removeprefix("-").isdecimal() for label in names):
-        return sorted(names, key=int)
-    return sorted(names)
-
-
-def _number(index: Mapping[str, int], label: Any, row: int, name: str) -> int:
-    try:
-        return index[str(label)]
-    except KeyError:
+    several = [row for row, value in enumerate(given) if is_list(value)]
+    if several:
         raise DataError(
-            f"Row {row} has the label {str(label)!r} in {name}, which is not among class_names "
-            f"({', '.join(index)}). Add it there or leave the row out."
-        ) from None
+            f"Row {several[0]} has {given[several[0]]!r} in {name}, but label_mode={mode!r} takes one class per image. "
+            "Use label_mode='multi_label' for several."
+        )
+    names, numbers = class_numbers(given, range(len(given)), class_names, name)
+    return class_labels(mode, numbers, names, shape)
+
+
+def _read_multi_label(given: Sequence[Sequence[Any]], class_names: Any, name: str) -> MultiLabel:
+    rows = [row for row, labels in enumerate(given) for _ in labels]
+    if not rows and class_names is None:
+        raise DataError(
+            f"No image has a class in {name}: all of {len(given)} are empty. Fill them in, or name the classes."
+        )
+    names, numbers = class_numbers([label for labels in given for label in labels], rows, class_names, name)
+    hot = np.zeros((len(given), len(names)), np.float32)
+    hot[rows, numbers] = 1
+    return MultiLabel(hot, names)
 
 
 def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
-    """Rows of numbers as float32 (n, k)."""
+    """Rows of numbers, or of arrays of one shape, as float32 (n, ...)."""
     rows = []
     for row, values in enumerate(given):
         try:
-            rows.append([float(value) for value in values])
+            rows.append(np.array([_as_number(value) for value in values], np.float32))
         except (TypeError, ValueError):
             raise DataError(
                 f"Row {row} has {values!r} in {name}; label_mode='regression' needs numbers. "
                 "Correct it or leave the row out."
             ) from None
-    return np.array(rows, np.float32)
+        if rows[-1].shape != rows[0].shape:
+            raise DataError(
+                f"Row {row} has numbers of shape {rows[-1].shape} in {name}, but row 0 has {rows[0].shape}. Give as "
+                "many for every image."
+            )
+    return np.stack(rows)
+
+
+def _as_number(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else np.array(value, np.float32)
 
 
 def checked_weights(weights: np.ndarray, count: int) -> np.ndarray:

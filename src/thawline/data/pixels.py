@@ -230,8 +230,8 @@ class CachedPictures:
         return self._pictures.shape
 
     @property
-    def decoding(self) -> Decoding:
-        """How a file has to be read to give such pictures."""
+    def decoding(self) -> Decoding | None:
+        """How a file has to be read to give such pictures; None where no file can."""
         return self._pictures.decoding
 
     @property

@@ -130,7 +130,8 @@ def contact_sheet(
 def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     """One picture with its text."""
     pixels, numbers = source.picture(index, view)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    shown = shown_channels(pixels)
+    picture = Image.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown).convert("RGB")
     width = min(max(picture.width, _NARROWEST), _WIDEST)
     if width != picture.width:
         # Pixels of small pictures stay squares.
@@ -147,6 +148,11 @@ def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
     for number, line in enumerate(lines):
         pen.text((0, picture.height + 2 + _LINE * number), line, _INK if number < len(titles) else _SOFT, font)
     return cell
+
+
+def shown_channels(pixels: np.ndarray) -> np.ndarray:
+    """The channels that people can look at: (height, width, 3) of three or more, else (height, width, 1)."""
+    return pixels[..., : 1 if pixels.shape[2] < 3 else 3]
 
 
 def _elide(text: str, font: Font, width: int) -> str:

@@ -23,11 +23,16 @@ def describe_reading(source: ImageSource) -> Reading:
     Returns:
         The arguments of `Decoding`, and under "standardize" what happens to the pixels of every image, augmented or
         not: a factor, samplewise and featurewise steps; None where models take pixels from 0 to 255. A step that only
-        Python can do is named under "refused".
+        Python can do is named under "refused". Arrays with channels that no file has (2, or more than 4) have
+        "channels" in place of a color_mode, and cannot be read.
     """
     decoding = source.pictures.decoding
-    words = {word: getattr(decoding, word) for word in _WORDS}
-    words |= {word: getattr(decoding, word) for word in _LATER if getattr(decoding, word) is not None}
+    if decoding is None:
+        height, width, channels = source.pictures.shape
+        words = {"image_size": (height, width), "channels": channels}
+    else:
+        words = {word: getattr(decoding, word) for word in _WORDS}
+        words |= {word: getattr(decoding, word) for word in _LATER if getattr(decoding, word) is not None}
     described = {word: list(value) if isinstance(value, tuple) else value for word, value in words.items()}
     return {**described, "standardize": _standardization(source.augmentation)}
 
@@ -36,8 +41,13 @@ def as_decoding(reading: Reading) -> Decoding:
     """The decoding that was written down.
 
     Raises:
-        ArgumentError: a word is missing or not known.
+        ArgumentError: a word is missing or not known, or no file has such channels.
     """
+    if "channels" in reading:
+        raise ArgumentError(
+            f"The images are arrays with {reading['channels']} channels, which no image file has. Answer them with "
+            "stack.predict(tl.ImageArrays(...)), or use stack.model, which is a Keras model."
+        )
     try:
         words = {word: reading[word] for word in _WORDS}
     except KeyError as error:

@@ -9,6 +9,9 @@ import numpy as np
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "bilinear", "area", "bicubic", "lanczos"]
 
+# How many channels images in files have: grey, RGB, RGBA.
+FILE_CHANNELS = (1, 3, 4)
+
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "bilinear": cv2.INTER_LINEAR,
@@ -95,6 +98,28 @@ _MODES: dict[str, Callable[[np.ndarray, tuple[int, int], Interpolation, tuple[in
     "crop": _crop,
     "pad": _pad,
 }
+
+
+def by_channels(pixels: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Pixels changed by an OpenCV function, at most four channels at a time, so that each comes out as it would alone.
+
+    OpenCV resizes no more than four channels, fills no more than four, and rounds two of them otherwise.
+
+    Args:
+        pixels: (height, width) or (height, width, channels), any number of channels.
+        change: gives (height, width, channels), or (height, width) for one channel.
+
+    Example:
+        >>> by_channels(np.zeros((2, 2, 6), np.uint8), lambda some: cv2.resize(some, (3, 3))).shape
+        (3, 3, 6)
+    """
+    channels = 1 if pixels.ndim < 3 else pixels.shape[2]
+    if channels in FILE_CHANNELS:
+        return change(pixels)
+    whole = channels // 4 * 4
+    bounds = [*range(0, whole, 4), *(range(whole, channels + 1) if channels - whole < 3 else (whole, channels))]
+    pairs = zip(bounds, [*bounds[1:], channels], strict=True)
+    return np.dstack([change(np.ascontiguousarray(pixels[..., low:high])) for low, high in pairs if low < high])
 
 
 def _stretch_weighted(pixels: np.ndarray, image_size: tuple[int, int], interpolation: Interpolation) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from thawline.data.class_names import is_empty
 from thawline.errors import ArgumentError, DataError
 
 Groups = str | Callable[[Path], Any]
@@ -120,7 +121,7 @@ def group_keys(groups: Groups, paths: Sequence[Path], column: Sequence[Any] | No
         raise ArgumentError(
             f"groups is a column's name, a regular expression or a function from path to group; got {groups!r}."
         )
-    lost = [index for index, key in enumerate(found) if key is None or key != key or key == ""]
+    lost = [index for index, key in enumerate(found) if is_empty(key)]
     if lost:
         raise DataError(
             f"{len(lost)} of {len(found)} images have no group, first {str(paths[lost[0]])!r}. Every image needs one: "

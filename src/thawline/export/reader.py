@@ -53,11 +53,8 @@ def reader_source(form: str, version: str) -> str:
     """
     runtime = import_module(f"thawline.export.standalone.{form}_runtime")
     decodes = form == "saved_model"
-    parts = (
-        [runtime, from_bytes, main]
-        if decodes
-        else [arguments, png_notes, formats, resize, decode, runtime, from_pixels, main]
-    )
+    shared = [arguments, png_notes, formats, resize, decode]
+    parts = [runtime, from_bytes, main] if decodes else [*shared, runtime, from_pixels, main]
     needs = NEEDS[form] + (", numpy" if decodes else ", numpy, pillow, opencv-python-headless")
     imports: set[str] = set()
     bodies = [] if decodes else [_ERRORS]

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.arguments import whole_number
+from thawline.arguments import plain, whole_number
 from thawline.backend import keras
 from thawline.data.batches import epoch_order
 from thawline.data.sources.source import ImageSource
@@ -249,7 +249,7 @@ def find_learning_rate(
     show_progress: bool,
 ) -> LearningRateSweep:
     """Trains a few steps with rising learning rates, and puts everything back; see `Stack.find_learning_rate`."""
-    steps = whole_number("steps", steps, _FEWEST_STEPS)
+    steps, lowest, highest = whole_number("steps", steps, _FEWEST_STEPS), plain(lowest), plain(highest)
     if not 0 < lowest < highest < math.inf:
         raise ArgumentError(
             f"lowest and highest are learning rates with 0 < lowest < highest; got {lowest}, {highest}."

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from thawline.data.augment.draw import Draw
+from thawline.data.resize import by_channels
 
 FillMode = Literal["constant", "nearest", "reflect", "wrap"]
 
@@ -69,14 +70,18 @@ def move(image: np.ndarray, numbers: Draw, *, fill_mode: FillMode, cval: float, 
     moved: np.ndarray = image
     if numbers.moves_pixels:
         height, width = image.shape[:2]
-        moved = cv2.warpAffine(
+        matrix = affine_matrix(numbers, (height, width))
+        moved = by_channels(
             image,
-            affine_matrix(numbers, (height, width)),
-            (width, height),
-            flags=interpolation | cv2.WARP_INVERSE_MAP,
-            borderMode=_BORDERS[fill_mode],
-            borderValue=(cval,) * 4,
-            hint=cv2.ALGO_HINT_ACCURATE,
+            lambda some: cv2.warpAffine(
+                some,
+                matrix,
+                (width, height),
+                flags=interpolation | cv2.WARP_INVERSE_MAP,
+                borderMode=_BORDERS[fill_mode],
+                borderValue=(cval,) * 4,
+                hint=cv2.ALGO_HINT_ACCURATE,
+            ),
         )
     elif numbers.flip_horizontal or numbers.flip_vertical:
         # OpenCV's codes: 1 mirrors left and right, 0 up and down, -1 both.

@@ -5,21 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from thawline.arguments import height_and_width
+from thawline.arguments import as_whole, height_and_width
+from thawline.data.class_names import as_class_names
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
+from thawline.data.resize import FILE_CHANNELS
+from thawline.data.sources.cells import are_flag_lists
 from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import Masks, mask_arrays
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError
 
+# OpenCV's limit.
+_MOST_CHANNELS = 512
+
 
 class ImageArrays(ImageSource):
     """Images that are in memory already, with their labels.
 
     Args:
-        images: uint8 (n, height, width, channels) with 1, 3 or 4 channels, or (n, height, width) for grey, 0 to 255.
-            The array is not copied: leave it as it is.
+        images: uint8 (n, height, width, channels), any number of channels, or (n, height, width) for grey, 0 to 255.
+            The array is not copied: leave it as it is. Files have 1, 3 or 4 channels: a stack that learned from others
+            answers arrays, and is not exported.
         labels: what is known of each image, or None. One class each (names, or numbers from 0); for "multi_label" a
             list of classes each, or 0 and 1 as (n, classes); for "regression" numbers (n,) or (n, k). A dictionary
             gives several outputs by name.
@@ -32,8 +39,10 @@ class ImageArrays(ImageSource):
             (multi-hot float32), "regression" (float32 (n, k)), "input" (the image itself as it is shown, float32
             pixels / 255, for an autoencoder) or "none"; a dictionary for several outputs. Without labels it is "none"
             unless it says "input".
-        class_names: the classes in the order of their numbers; None takes those that occur: numbers count from 0 to the
-            largest, names are sorted. A dictionary for several outputs.
+        class_names: the classes in the order of their numbers; None takes those that occur. Whole numbers as labels are
+            class numbers, so that the classes are called "0", "1" and so on to the largest, in the order of their
+            values; names are sorted as text, as class folders are ("10" comes before "2"). A dictionary for several
+            outputs.
         sample_weights: float32 (n,), from 0 up: how much each image counts in the loss; None where all count the same.
         masks: for each image a mask of its size, whole numbers from 0 to 65,535 or booleans, (n, height, width) or (n,
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
@@ -63,7 +72,7 @@ class ImageArrays(ImageSource):
         seed: int = 0,
         interpolation: str = "area",
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
-        class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        class_names: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
         sample_weights: Any = None,
         masks: Any = None,
         **others: Any,
@@ -93,24 +102,48 @@ class ImageArrays(ImageSource):
 
 def _checked_images(images: Any) -> np.ndarray:
     """The images as (n, height, width, channels), or an error that says what they should be."""
+    shapes = sorted({np.shape(image) for image in images}) if isinstance(images, list | tuple) else []
+    if len(shapes) > 1:
+        raise DataError(
+            f"images are of one size; some have the shape {shapes[0]}, some {shapes[-1]}. Resize them to one, or write "
+            "them to files for ImageFiles or ImageFrame, which resize."
+        )
     array = images if isinstance(images, np.ndarray) else np.asarray(images)
     if array.dtype != np.uint8:
-        low, high = (array.min(), array.max()) if array.size and array.dtype.kind in "biuf" else (None, None)
-        values = "" if low is None else f" from {low:g} to {high:g}"
-        advice = (
-            "Give (images * 255).round().astype('uint8')." if high is not None and high <= 1 else "Give uint8 pixels."
-        )
-        raise DataError(f"images are uint8 pixels from 0 to 255; got {array.dtype}{values}. {advice}")
+        raise DataError(f"images are uint8 pixels from 0 to 255; got {_described(array)}")
     if array.ndim == 3:
         array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3, 4):
+    if array.ndim != 4 or _is_channels_first(array.shape[1:]):
         raise DataError(
-            f"images are (n, height, width) or (n, height, width, channels) with 1, 3 or 4 channels; got shape "
-            f"{np.shape(images)}. Put the channels last."
+            f"images are (n, height, width) or (n, height, width, channels); got shape {np.shape(images)}. Put the "
+            "channels last."
         )
+    if array.shape[3] > _MOST_CHANNELS:
+        raise DataError(f"images have at most {_MOST_CHANNELS} channels; got shape {np.shape(images)}.")
     if 0 in array.shape:
         raise DataError(f"There are no images in an array of shape {np.shape(images)}.")
     return array
+
+
+def _described(array: np.ndarray) -> str:
+    """What came in place of pixels, and what to do with it."""
+    if not array.size or array.dtype.kind not in "biuf":
+        return f"{array.dtype}. Give uint8 pixels."
+    low, high = array.min(), array.max()
+    given = f"{array.dtype} from {low:g} to {high:g}"
+    if array.dtype.kind != "f":
+        advice = "Give images.astype('uint8')." if 0 <= low <= high <= 255 else "Give uint8 pixels."
+        return f"{given}. {advice}"
+    pixels = "(images * 255).round().astype('uint8')" if low >= 0 and high <= 1 else "uint8 pixels"
+    return (
+        f"{given}. Give {pixels}; numbers that are no pixels go through tl.ImageDataGenerator().flow(images, labels)."
+    )
+
+
+def _is_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether three axes look like (channels, height, width): few, then large ones."""
+    first, second, last = shape
+    return last not in FILE_CHANNELS and (first in FILE_CHANNELS or 2 * first <= second == last)
 
 
 def _labels(given: Any, mode: Any, class_names: Any, count: int, shape: tuple[int, int, int]) -> Labels:
@@ -134,9 +167,14 @@ def _labels(given: Any, mode: Any, class_names: Any, count: int, shape: tuple[in
 
 
 def _one_set(
-    given: Any, mode: LabelMode, class_names: Sequence[str] | None, count: int, shape: tuple[int, int, int], name: str
+    given: Any, mode: LabelMode, class_names: Any, count: int, shape: tuple[int, int, int], name: str
 ) -> Labels:
     check_label_mode(mode)
+    if hasattr(given, "columns") and hasattr(given, "to_numpy"):
+        # A DataFrame; its columns name the classes of multi_label.
+        class_names = given.columns if mode == "multi_label" and class_names is None else class_names
+        given = given.to_numpy()
+    class_names = None if class_names is None else as_class_names(class_names)
     if given is None:
         return class_labels("input" if mode == "input" else "none", None, (), shape)
     if len(given) != count:
@@ -150,7 +188,7 @@ def _one_set(
         if table.ndim not in (1, 2):
             raise DataError(f"{name} are (n,) or (n, k) numbers for label_mode='regression'; got shape {table.shape}.")
         return read_labels(mode, table.reshape(count, -1).tolist(), None, shape, name)
-    column = np.asarray(given)
+    column = _class_numbers(np.asarray(given))
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:
@@ -161,15 +199,39 @@ def _one_set(
     if column.dtype.kind not in "biu":
         return read_labels(mode, column.tolist(), class_names, shape, name)
     numbers = column.astype(np.int64)
-    names = [str(number) for number in range(int(numbers.max()) + 1)] if class_names is None else list(class_names)
+    names = class_names or [str(number) for number in range(int(numbers.max()) + 1)]
     odd = np.flatnonzero((numbers < 0) | (numbers >= len(names)))
     if len(odd):
+        is_name = str(numbers[odd[0]]) in names
+        advice = "Names are text: give labels.astype(str)." if is_name else "Correct it or give more class_names."
         raise DataError(
-            f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. "
-            "Correct it or give more class_names."
+            f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. {advice}"
         )
+    _refuse_other_numbers(names, name)
     labels = class_labels(mode, numbers.astype(np.int32), names, shape)
     labels.has_numbers_only = class_names is None
+    return labels
+
+
+def _refuse_other_numbers(names: Sequence[str], labels: str) -> None:
+    """Refuses names that are the class numbers in another order: which of the two a label means is not clear."""
+    numbers = [str(number) for number in range(len(names))]
+    moved = [number for number, called in zip(numbers, names, strict=True) if number != called]
+    if moved and sorted(names) == sorted(numbers):
+        raise ArgumentError(
+            f"{labels} are class numbers, and class_names calls class {moved[0]} {names[int(moved[0])]!r}. Give the "
+            "labels as text, labels.astype(str), or class_names in the order of the numbers."
+        )
+
+
+def _class_numbers(labels: np.ndarray) -> np.ndarray:
+    """Labels as whole numbers where they are, as floats, say, or in pandas' arrays with gaps; bytes as text."""
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8")
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all():
+        return labels.astype(np.int64)
+    if labels.dtype.kind == "O" and all(as_whole(label) is not None for label in labels.reshape(-1).tolist()):
+        return labels.astype(np.int64)
     return labels
 
 
@@ -185,7 +247,13 @@ def _label_sets(given: Any, class_names: Sequence[str] | None, name: str) -> lis
                 raise DataError(
                     f"Row {row} has {labels!r} in {name}; label_mode='multi_label' needs a list of classes."
                 )
-        return [[str(label) for label in labels] for labels in given]
+        lists = [list(labels) for labels in given]
+        if are_flag_lists(lists):
+            raise DataError(
+                f"{name} are lists of 0 and 1. Give them as an array, np.array(labels), which has a column for each "
+                "class, or give lists of the classes themselves."
+            )
+        return lists
     if not np.isin(given, (0, 1)).all():
         raise DataError(f"{name} as (n, classes) hold 0 and 1 only for label_mode='multi_label'.")
     names = _multi_names(given, class_names) or []

@@ -1,7 +1,6 @@
 """ImageFrame: images named in a table."""
 
-import csv
-import difflib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,27 +9,40 @@ from typing import Any, Literal
 import numpy as np
 
 from thawline.arguments import height_and_width
+from thawline.data.class_names import as_class_names, is_empty
 from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
-from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, is_empty, read_labels
+from thawline.data.labels import (
+    LabelMode,
+    Labels,
+    MultiLabel,
+    Outputs,
+    check_label_mode,
+    class_labels,
+    read_labels,
+)
+from thawline.data.sources.cells import are_flags, class_lists, flags, list_in, number_rows
 from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import MaskFiles, Masks
+from thawline.data.sources.named_files import named_files
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError, DataError, FolderNotFoundError
-
-Columns = dict[str, list[Any]]
+from thawline.data.sources.table import Table, read_table
+from thawline.errors import ArgumentError, DataError
 
 
 class ImageFrame(ImageSource):
     """Images named in a table, one row each: a CSV file or a pandas DataFrame.
 
     Args:
-        table: the path of a CSV file with a header, in UTF-8; or a DataFrame, or anything else that has `columns` and
-            gives a column by its name.
-        path_column: the column with the files' names.
-        label_columns: the column with the labels, or a list of columns (of numbers, for "regression"); a dictionary
-            gives several outputs by name. It is not looked at for label_mode "none", and for "input" only
-            where it is there.
+        table: the path of a CSV file with a header, in UTF-8 or UTF-16, its cells apart by commas, semicolons (decimal
+            commas are read then), tabs or bars; or a DataFrame, or anything else that has `columns` and gives a column
+            by its name.
+        path_column: the column with the files' names. A name that is no file is looked up without its ending, in
+            another case, with blanks around it, with backslashes and with accents composed otherwise; where a single
+            file fits it is taken, which is told once.
+        label_columns: the column with the labels, or a list of columns: of numbers for "regression", else a column of 0
+            and 1 for each class, which is called as its class. A dictionary gives several outputs by name. It is not
+            looked at for label_mode "none", and for "input" only where it is there.
         weight_column: the column with sample weights, numbers from 0 up, or None.
         mask_column: the column with the files of masks, which are the targets then, as in `ImageFolder(masks=)`;
             labels are not looked at.
@@ -53,16 +65,18 @@ class ImageFrame(ImageSource):
         label_mode: "categorical" (one-hot float32), "sparse" (int32), "binary" (float32 0 or 1), "multi_label"
             (multi-hot float32), "regression" (float32 (n, k)), "input" (the image itself as it is shown, float32
             pixels / 255, for an autoencoder) or "none"; a dictionary for several outputs.
-        label_separator: what stands between the classes of one cell for "multi_label"; a cell of a DataFrame may also
-            hold a list.
-        class_names: the classes in the order of their numbers; None takes those that occur, sorted. A dictionary for
-            several outputs.
+        label_separator: what stands between the classes of one cell for "multi_label"; a cell may also hold a list, as
+            text (`['sea', 'sky']`), too. An empty cell shows none of the classes.
+        class_names: the classes in the order of their numbers, text or numbers, which are taken as text; None takes
+            those that occur, sorted as text, as class folders are ("10" comes before "2"). A dictionary for several
+            outputs.
         others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
         FolderNotFoundError: there is no such CSV file.
         ArgumentError: the table has no such column (the nearest is named), or a word is not known.
-        DataError: files are missing, labels are empty or are not what label_mode needs.
+        DataError: files are missing or two fit one name, labels are empty or are not what label_mode needs, or another
+            separator than label_separator seems to stand between classes.
 
     Example:
         >>> import tempfile, cv2
@@ -97,20 +111,20 @@ class ImageFrame(ImageSource):
         on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
-        class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        class_names: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
         **others: Any,
     ) -> None:
         words = take_words(
             type(self), others, {"label_mode": as_label_mode(label_mode), "resize": resize, "shuffle": True}
         )
         label_mode, resize = words["label_mode"], words["resize"]
-        self._columns, home = _read_table(table)
-        self.directory = home if directory is None else Path(directory)
-        names = _column(self._columns, path_column, "path_column")
+        self._table = read_table(table, path_column)
+        self.directory = self._table.home if directory is None else Path(directory)
+        names = self._table.column(path_column, "path_column")
         if not names:
             raise DataError("The table has no rows.")
         pictures = FilePictures(
-            _existing_files(names, self.directory, path_column),
+            named_files(names, self.directory, path_column),
             Decoding(
                 height_and_width(image_size),
                 color_mode,
@@ -121,15 +135,13 @@ class ImageFrame(ImageSource):
                 file_range=file_range,
             ),
         )
-        reader = _LabelReader(self._columns, len(names), pictures.shape, label_separator)
-        weights = None
-        if weight_column is not None:
-            weights = _weights(_column(self._columns, weight_column, "weight_column"), weight_column)
+        reader = _LabelReader(self._table, pictures.shape, label_separator)
+        weights = None if weight_column is None else _weights(self._table, weight_column)
         labels: Labels
         if mask_column is None:
             labels = reader.read(label_columns, label_mode, class_names)
         else:
-            masks = _existing_files(_column(self._columns, mask_column, "mask_column"), self.directory, mask_column)
+            masks = named_files(self._table.column(mask_column, "mask_column"), self.directory, mask_column)
             labels = Masks(MaskFiles(masks, pictures, colors=mask_colors, background=mask_background))
         super().__init__(
             pictures,
@@ -143,18 +155,17 @@ class ImageFrame(ImageSource):
 
     def column(self, name: str) -> list[Any] | None:
         """What the table says of each image in the column of this name; None where there is no such column."""
-        values = self._columns.get(name)
+        values = self._table.find(name)
         return None if values is None else [values[row] for row in self.rows]
 
 
 class _LabelReader:
     """Makes labels of the columns of a table."""
 
-    def __init__(self, columns: Columns, count: int, shape: tuple[int, int, int], separator: str) -> None:
+    def __init__(self, table: Table, shape: tuple[int, int, int], separator: str) -> None:
         if not isinstance(separator, str) or not separator:
             raise ArgumentError(f"label_separator is a text, like '|'; got {separator!r}.")
-        self._columns = columns
-        self._count = count
+        self._table = table
         self._shape = shape
         self._separator = separator
 
@@ -178,96 +189,74 @@ class _LabelReader:
             parts[name] = self._one_set(part, part_mode, part_names)
         return Outputs(parts)
 
-    def _one_set(self, columns: str | Sequence[str], mode: LabelMode, class_names: Sequence[str] | None) -> Labels:
+    def _one_set(self, columns: Any, mode: LabelMode, class_names: Any) -> Labels:
         check_label_mode(mode)
-        names = [columns] if isinstance(columns, str) else list(columns)
-        if mode == "none" or (mode == "input" and not set(names) <= set(self._columns)):
+        is_one = isinstance(columns, str) or not hasattr(columns, "__iter__")
+        names = [str(name) for name in ([columns] if is_one else columns)]
+        if mode == "none" or (mode == "input" and not set(names) <= set(self._table.columns)):
             return class_labels(mode, None, (), self._shape)
-        given = [_column(self._columns, name, "label_columns") for name in names]
+        cells = [self._table.column(name, "label_columns") for name in names]
         title = f"column {names[0]!r}" if len(names) == 1 else f"columns {', '.join(map(repr, names))}"
         if mode == "regression":
-            return read_labels(mode, list(zip(*given, strict=True)), None, self._shape, title)
-        if len(names) != 1:
-            raise ArgumentError(
-                f"label_columns has {len(names)} columns, but label_mode={mode!r} takes one. Use "
-                "label_mode='regression' for numbers, or a dictionary for several outputs."
-            )
-        values = given[0]
+            return read_labels(mode, self._numbers(names), None, self._shape, title)
+        if len(names) > 1 or (mode == "multi_label" and not is_one and are_flags(cells[0])):
+            return self._from_flags(names, cells, mode, class_names)
+        known = None if class_names is None else as_class_names(class_names)
+        given = cells[0]
         if mode == "multi_label":
-            values = [self._classes_of(value) for value in values]
-        return read_labels(mode, values, class_names, self._shape, title)
+            given = class_lists(given, self._separator, known, title)
+        else:
+            # A list as text is no class, unless it was named as one.
+            given = [_listed(cell) if isinstance(cell, str) and cell not in (known or ()) else cell for cell in given]
+        return read_labels(mode, given, known, self._shape, title)
 
-    def _classes_of(self, value: Any) -> list[str] | None:
-        """The classes in one cell; None when it is empty."""
-        if isinstance(value, str):
-            parts = [part.strip() for part in value.split(self._separator)]
-            return [part for part in parts if part] or None
-        if hasattr(value, "__iter__"):
-            return [str(part) for part in value]
-        return None if is_empty(value) else [str(value)]
+    def _numbers(self, names: Sequence[str]) -> list[Any]:
+        """A row of numbers for each image, of one column that may hold lists, or of several."""
+        columns = [self._table.numbers(name, "label_columns") for name in names]
+        return number_rows(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
 
-
-def _read_table(table: Any) -> tuple[Columns, Path]:
-    """The columns by name, and the folder that relative names start from."""
-    if isinstance(table, str | os.PathLike):
-        return _read_csv(Path(table)), Path(table).parent
-    if not hasattr(table, "columns") or not hasattr(table, "__getitem__"):
-        raise ArgumentError(f"The table is the path of a CSV file or a DataFrame; got {type(table).__name__}.")
-    return {str(name): list(table[name]) for name in table.columns}, Path()
-
-
-def _read_csv(path: Path) -> Columns:
-    if not path.is_file():
-        raise FolderNotFoundError(f"No CSV file {str(path)!r}. Check the path.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
-            header = next(lines, [])
-            rows = [row for row in lines if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV file in UTF-8: {error}. Save it as one.") from None
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise DataError(f"{path} has the column {twice[0]!r} {header.count(twice[0])} times. Rename one.")
-    for number, row in enumerate(rows):
-        if len(row) != len(header):
-            raise DataError(
-                f"{path}: row {number} has {len(row)} cells, but the header has {len(header)}. Put cells that "
-                "hold a comma in quotes."
+    def _from_flags(self, names: list[str], cells: list[list[Any]], mode: LabelMode, class_names: Any) -> Labels:
+        """A column of 0 and 1 for each class; for one class per image, exactly one 1 in each row."""
+        order = names if class_names is None else as_class_names(class_names)
+        if sorted(order) != sorted(names):
+            raise ArgumentError(
+                f"class_names are {', '.join(order)}, but label_columns are {', '.join(names)}. A column of 0 and 1 is "
+                "called as its class: name the same, or leave class_names out."
             )
-    return {name: [row[place] for row in rows] for place, name in enumerate(header)}
+        if mode != "multi_label" and not all(map(are_flags, cells)):
+            raise ArgumentError(
+                f"label_columns has {len(names)} columns, but label_mode={mode!r} takes one with the class, or one of "
+                "0 and 1 for each class. Use label_mode='regression' for numbers, or a dictionary for several outputs."
+            )
+        by_name = {name: flags(column, name) for name, column in zip(names, cells, strict=True)}
+        hot = np.stack([by_name[name] for name in order], axis=1)
+        if mode == "multi_label":
+            return MultiLabel(hot, order)
+        odd = np.flatnonzero(hot.sum(axis=1) != 1)
+        if len(odd):
+            raise DataError(
+                f"Row {odd[0]} has {int(hot[odd[0]].sum())} classes in columns {', '.join(map(repr, names))}, but "
+                f"label_mode={mode!r} takes one. Use label_mode='multi_label'."
+            )
+        return class_labels(mode, hot.argmax(axis=1).astype(np.int32), order, self._shape)
 
 
-def _column(columns: Columns, name: str, argument: str) -> list[Any]:
-    if name not in columns:
-        near = difflib.get_close_matches(str(name), columns, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(columns) or 'no columns'}."
-        raise ArgumentError(f"{argument}: the table has no column {name!r}. {hint}")
-    return columns[name]
+def _listed(text: str) -> Any:
+    listed = list_in(text) if text[:1] in "[({" else None
+    return text if listed is None else list(listed)
 
 
-def _existing_files(names: list[Any], directory: Path, column: str) -> list[Path]:
-    """The files of all rows; those that are not there are counted and the first is named."""
-    empty = [row for row, name in enumerate(names) if is_empty(name)]
-    if empty:
-        raise DataError(
-            f"{len(empty)} of {len(names)} rows have no file in column {column!r}, first row {empty[0]}. "
-            "Fill it in or leave the row out."
-        )
-    paths = [directory / str(name) for name in names]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(paths)} files of column {column!r} are missing, first {str(missing[0])!r}. "
-            "Give the folder that they lie in as directory=, or leave the rows out."
-        )
-    return paths
-
-
-def _weights(values: list[Any], column: str) -> np.ndarray:
-    for row, value in enumerate(values):
+def _weights(table: Table, column: str) -> np.ndarray:
+    weights = []
+    for row, value in enumerate(table.numbers(column, "weight_column")):
         try:
-            float(value)
+            weights.append(float(value))
         except (TypeError, ValueError):
-            raise DataError(f"Row {row} has the weight {value!r} in column {column!r}, which is no number.") from None
-    return np.array([float(value) for value in values], np.float32)
+            weights.append(math.nan)
+        if not math.isfinite(weights[-1]):
+            came = "no weight" if is_empty(value) else f"the weight {value!r}, which is no number,"
+            raise DataError(
+                f"Row {row} has {came} in column {column!r}. A weight is a number from 0 up; fill it in or leave the "
+                "row out."
+            )
+    return np.array(weights, np.float32)

@@ -18,7 +18,7 @@ from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
 from thawline.data.formats import reason_of
 from thawline.data.likely_copies import sample_of, sharing, size_of
-from thawline.data.resize import INTERPOLATIONS
+from thawline.data.resize import FILE_CHANNELS, INTERPOLATIONS, by_channels
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
 from thawline.progress import progress
 
@@ -46,8 +46,8 @@ class Pictures(Protocol):
         """Height, width and channels of every picture."""
 
     @property
-    def decoding(self) -> Decoding:
-        """How a file has to be read to give such pictures."""
+    def decoding(self) -> Decoding | None:
+        """How a file has to be read to give such pictures; None where no file can."""
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content that a digest stands for, for a fingerprint."""
@@ -229,9 +229,11 @@ class ArrayPictures:
         return (self._size[0], self._size[1], self._array.shape[3])
 
     @property
-    def decoding(self) -> Decoding:
-        """How a file has to be read to give such pictures: to their size and channels."""
-        color_mode: ColorMode = _COLOR_MODES[self._array.shape[3]]
+    def decoding(self) -> Decoding | None:
+        """How a file has to be read to give such pictures: to their size and channels; None where files lack those."""
+        color_mode = _COLOR_MODES.get(self._array.shape[3])
+        if color_mode is None:
+            return None
         interpolation: Interpolation = self._interpolation  # type: ignore[assignment]
         return Decoding((self._size[0], self._size[1]), color_mode, interpolation)
 
@@ -242,6 +244,8 @@ class ArrayPictures:
             "array": list(self.shape),
             "interpolation": self._interpolation if resized else None,
             "opencv": cv2.__version__ if resized else None,
+            # In 0.1 OpenCV got all channels at once, and filled no more than four of them.
+            **({} if self._array.shape[3] in FILE_CHANNELS else {"by_channels": True}),
         }
 
     def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
@@ -268,7 +272,8 @@ class ArrayPictures:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and their digest."""
         pixels = np.array(self._array[row])
         if self._size != pixels.shape[:2]:
-            pixels = cv2.resize(pixels, self._size[::-1], interpolation=INTERPOLATIONS[self._interpolation])
+            size, interpolation = self._size[::-1], INTERPOLATIONS[self._interpolation]
+            pixels = by_channels(pixels, lambda some: cv2.resize(some, size, interpolation=interpolation))
         return pixels.reshape(self.shape), self._digest(int(row))
 
     def _digest(self, row: int) -> bytes:
