@@ -11,7 +11,7 @@ from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, c
 from thawline.data.resize import FILE_CHANNELS
 from thawline.data.sources.cells import are_flag_lists
 from thawline.data.sources.keras_words import as_label_mode, take_words
-from thawline.data.sources.masks import Masks, mask_arrays
+from thawline.data.sources.masks import Masks, mask_arrays, refuse_without_masks
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError
@@ -48,6 +48,8 @@ class ImageArrays(ImageSource):
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
             255, which are resized to the nearest pixel and get the geometry of their image's view; where all masks
             hold 0 and one other number, that is class 1. Labels, one class each, serve exact splits only.
+        mask_colors: the colours of masks (n, height, width, 3) in the order of the classes, like [(0, 0, 0), (128, 0,
+            0)], or the numbers in masks of one channel, like [0, 255]; None where these are class numbers.
         others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
@@ -75,6 +77,7 @@ class ImageArrays(ImageSource):
         class_names: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
         sample_weights: Any = None,
         masks: Any = None,
+        mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
         **others: Any,
     ) -> None:
         words = take_words(type(self), others, {"label_mode": as_label_mode(label_mode), "shuffle": True})
@@ -85,10 +88,11 @@ class ImageArrays(ImageSource):
         pictures = ArrayPictures(array, image_size, interpolation)
         mode = label_mode if masks is None else "none"
         wanted = _labels(labels, mode, class_names, len(array), pictures.shape)
+        refuse_without_masks(masks, mask_colors)
         if masks is not None:
             if len(masks) != len(array):
                 raise DataError(f"masks are one for each of {len(array)} images; got {len(masks)}.")
-            drawn = mask_arrays(masks, (array.shape[1], array.shape[2]), pictures.shape[:2])
+            drawn = mask_arrays(masks, (array.shape[1], array.shape[2]), pictures.shape[:2], mask_colors)
             wanted = Masks(drawn, wanted.values, wanted.class_names)
         super().__init__(
             pictures,
