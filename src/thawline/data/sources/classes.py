@@ -98,6 +98,11 @@ class HasClasses:
         return self._labels.answers_classes
 
     @property
+    def second_mask_value(self) -> int | None:
+        """The number in masks that was taken for class 1, as they hold 0 and that one only; None for all others."""
+        return self._labels.second_value
+
+    @property
     def has_named_classes(self) -> bool:
         """Whether targets are made of classes that have names, rather than of numbers that nobody gave names."""
         return self._labels.answers_classes and not self._labels.has_numbers_only

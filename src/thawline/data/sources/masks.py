@@ -242,6 +242,11 @@ class Masks(Labels):
         numbering = self._pictures.numbering
         return TensorSpec((None, *self._pictures.shape), numbering.dtype, (0.0, float(numbering.highest)))
 
+    @property
+    def second_value(self) -> int | None:  # type: ignore[override]
+        """The number in the masks that stands for class 1, where they hold 0 and that one only; else None."""
+        return self._pictures.numbering.second
+
     def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
         """The masks of these rows as the view moves them."""
         assert look is not None
