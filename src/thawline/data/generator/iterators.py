@@ -337,8 +337,9 @@ class ImageIterator(Iterator):
     def on_epoch_end(self) -> None:
         """Ends an epoch that has begun; otherwise shuffles."""
         with self.lock:
+            if not self._epochs.is_driven:
+                self._last_order = None
             is_whole = self._epochs.end()
-            self._last_order = None
         if is_whole or self._has_warned:
             return
         self._has_warned = True
