@@ -51,10 +51,11 @@ def class_lists(
 
 def number_rows(cells: Sequence[Any]) -> list[Any]:
     """What each cell of a column of numbers holds: the numbers of a list or an array, or the one number of a row."""
-    rows = []
+    rows: list[Any] = []
     for cell in cells:
-        listed = list_in(cell) if isinstance(cell, str) else cell if hasattr(cell, "__len__") else None
-        rows.append((cell,) if listed is None else listed)
+        is_row = hasattr(cell, "__len__") and not isinstance(cell, str | bytes) and getattr(cell, "ndim", 1)
+        listed = list_in(cell) if isinstance(cell, str) else None
+        rows.append(cell if is_row else (cell,) if listed is None else listed)
     return rows
 
 
@@ -80,8 +81,9 @@ def flags(cells: Sequence[Any], column: str) -> np.ndarray:
 
 
 def are_flags(cells: Sequence[Any]) -> bool:
-    """Whether a column holds nothing but 0 and 1."""
-    return all(_flag(cell) is not None for cell in cells)
+    """Whether a column holds nothing but 0 and 1, leaving empty cells aside."""
+    given = [cell for cell in cells if not is_empty(cell)]
+    return bool(given) and all(_flag(cell) is not None for cell in given)
 
 
 def are_flag_lists(lists: Sequence[Sequence[Any]]) -> bool:
