@@ -380,7 +380,7 @@ def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
         try:
             rows.append(np.array([_as_number(value) for value in values], np.float32))
         except (TypeError, ValueError):
-            rows.append(np.empty(0))
+            rows.append(np.empty(0, np.float32))
         if not rows[-1].size:
             raise DataError(
                 f"Row {row} has {values!r} in {name}; label_mode='regression' needs numbers. "

@@ -400,9 +400,7 @@ def test_folders_that_cannot_work_are_refused(image_folder, tmp_path):
     with pytest.raises(FolderNotFoundError, match="nowhere"):
         flow(tmp_path / "nowhere")
     folder = image_folder(3)
-    with pytest.raises(
-        DataError, match=r"class_mode='binary' needs two classes; '.*' has 3 \(class0, class1, class2\)"
-    ):
+    with pytest.raises(DataError, match=r"class_mode='binary' needs two classes; '.*' has 3 \(class0, class1, class2\)"):
         flow(folder, class_mode="binary")
     with pytest.raises(ArgumentError, match=r"class_mode is one of 'categorical', .*None; got 'multi'"):
         flow(folder, class_mode="multi")
