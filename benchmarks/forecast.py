@@ -185,7 +185,8 @@ def warm_up(folder: str) -> None:
     stack.compile("adam", "categorical_crossentropy")
     pixels = np.random.default_rng(7).integers(0, 256, (64, 8, 8, 3), np.uint8)
     images = tl.ImageArrays(pixels, [0, 1] * 32)
-    stack.fit(images, validation_data=images, epochs=2, cache=tl.FeatureCache(folder), verbose=0)
+    train, validation = images.split(0.25, exact=True)
+    stack.fit(train, validation_data=validation, epochs=2, cache=tl.FeatureCache(folder), verbose=0)
 
 
 def main() -> None:

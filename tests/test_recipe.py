@@ -80,6 +80,8 @@ def test_files_of_stages_are_relative_to_the_recipe_and_words_stay_words(recipe_
         ),
         ({"phases": [{"train": "head", "epochs": 1, "callbacks": []}]}, "phases.0.callbacks is not known"),
         ({"data": {}}, "data.train is missing"),
+        ({"data": {"train": "x", "masks": "y"}}, "data.masks is not known; a recipe trains on classes. For masks use"),
+        ({"data": {"train": "x", "test": "y"}}, "data.test is not known; other images are measured by  thawline eval"),
         ({"data": {"train": "x", "image_size": "big"}}, "data.image_size: .* got 'big'"),
         ({"stack": [{"name": "a"}]}, "stage 'a' has one of backbone, layers or model; got none"),
         ({"stack": [{"name": "a", "layers": ["Flatten"], "pooling": "avg"}]}, "which belong to a backbone"),
@@ -209,6 +211,31 @@ def test_a_layer_of_a_probe_that_cannot_be_built_is_named_with_its_phase():
         recipe.build_phases(2)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("GlobalAvgPool", "GlobalAvgPool2D"),
+        ("GlobalAveragePooling", "GlobalAveragePooling2D"),
+        ("conv", "Conv2D"),
+        ("Conv2DTranspos", "Conv2DTranspose"),
+        ("MaxPoolin1D", "MaxPooling1D"),
+        ("Dropot", "Dropout"),
+    ],
+)
+def test_the_nearest_layer_is_one_for_images(written, meant):
+    layers = [{"name": "head", "layers": [written]}]
+    with pytest.raises(RecipeError, match=rf"'{written}' is no layer that a recipe may use\. Did you mean '{meant}'\?"):
+        parse_recipe(content(stack=layers)).build_stages(2)
+
+
+def test_the_case_of_a_layer_does_not_matter():
+    layers = [{"name": "head", "layers": ["globalaveragepooling2d", {"dense": {"units": "classes"}}, "relu"]}]
+    (stage,) = parse_recipe(content(stack=layers)).build_stages(2)
+    assert [type(layer).__name__ for layer in stage.model.layers] == ["GlobalAveragePooling2D", "Dense", "ReLU"]
+    with pytest.raises(RecipeError, match="'lambda' is no layer"):
+        parse_recipe(content(stack=[{"name": "head", "layers": ["lambda"]}])).build_stages(2)
+
+
 def test_images_are_split_and_only_the_training_side_is_augmented(image_folder):
     folder = image_folder(2, count=8)
     recipe = parse_recipe(
@@ -229,14 +256,20 @@ def test_groups_are_kept_on_one_side(image_folder):
 
 
 def test_validation_may_be_a_folder_with_the_same_classes(image_folder):
-    train_folder = image_folder({"a": 2, "b": 2}, name="train")
-    val_folder = image_folder({"a": 1, "b": 1, "c": 1}, name="val")
+    train_folder = image_folder({"b": 2, "a": 2}, name="train")
+    val_folder = image_folder({"a": 1, "b": 1}, name="val")
     recipe = parse_recipe(content(data={"train": str(train_folder), "validation": str(val_folder)}))
     _, val = recipe.open_images()
-    assert val.class_names == ("a", "b")
-    missing = parse_recipe(content(data={"train": str(val_folder), "validation": str(train_folder)}))
-    with pytest.raises(DataError, match="'c'"):
-        missing.open_images()
+    assert val.class_counts == {"a": 1, "b": 1}
+
+
+def test_validation_images_of_a_class_that_is_not_trained_on_are_refused(image_folder):
+    train_folder = image_folder({"a": 2, "b": 2}, name="train")
+    val_folder = image_folder({"a": 1, "b": 1, "c": 1, "e": 1}, name="val")
+    (val_folder / "e" / "000.png").unlink()
+    recipe = parse_recipe(content(data={"train": str(train_folder), "validation": str(val_folder)}))
+    with pytest.raises(DataError, match=r"not known: c \(1\)\. The images have a, b, c, e \(4\); known are a, b \(2\)"):
+        recipe.open_images()
 
 
 def test_images_are_read_as_the_recipe_says(image_folder):
@@ -270,7 +303,21 @@ def test_a_stage_that_does_not_fit_is_a_joint_error():
 def test_the_template_of_init_is_a_valid_recipe():
     recipe = parse_recipe(yaml.safe_load(TEMPLATE), folder=Path("/data"))
     assert recipe.data.train == "/data/images"
+    assert recipe.data.exact
     assert recipe.phases[0].epochs == 10
+
+
+def test_the_lines_about_a_table_in_the_template_of_init_are_true():
+    lines = TEMPLATE.replace("  train: images ", "  # ").replace("  # train: labels.csv", "  train: labels.csv")
+    for key in ("images", "paths", "labels"):
+        lines = lines.replace(f"  # {key}:", f"  {key}:")
+    data = parse_recipe(yaml.safe_load(lines), folder=Path("/data")).data
+    assert (data.train, data.images, data.paths, data.labels) == (
+        "/data/labels.csv",
+        "/data/photos",
+        "filename",
+        "class",
+    )
 
 
 def test_all_images_of_a_recipe_are_scaled_as_those_it_trains_on(recipe_file, image_folder, tmp_path):

@@ -23,6 +23,7 @@ _HOMES = {
     "ImageFiles": "thawline.data.sources.files",
     "ImageFolder": "thawline.data.sources.folder",
     "ImageFrame": "thawline.data.sources.frame",
+    "KerasDataset": "thawline.data.keras_dataset",
     "MLflow": "thawline.training.tracking.mlflow",
     "Phase": "thawline.training.phase",
     "Plan": "thawline.training.planning.plan",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from thawline import errors as errors
     from thawline.data.augment import Augmentation as Augmentation
     from thawline.data.generator.front import ImageDataGenerator as ImageDataGenerator
+    from thawline.data.keras_dataset import KerasDataset as KerasDataset
     from thawline.data.sources.arrays import ImageArrays as ImageArrays
     from thawline.data.sources.files import ImageFiles as ImageFiles
     from thawline.data.sources.folder import ImageFolder as ImageFolder

@@ -87,18 +87,31 @@ def test_labels_of_several_classes_and_numbers_are_compared_as_they_are():
     assert codes(None, "categorical") == ["image-twice"]
 
 
-def test_classes_in_another_order_are_an_error(sides):
+def test_classes_in_another_order_are_a_note_because_a_stack_goes_by_name(sides):
     train = ImageFolder(sides[0], image_size=(8, 8))
     validation = ImageFolder(sides[1], image_size=(8, 8), classes=["class1", "class0"])
     (found,) = findings_of(train, validation)
-    assert (found.code, found.severity) == ("split-label-order", "error")
-    assert "class 0 is 'class0' in training and 'class1' in validation" in found.what
+    assert (found.code, found.severity) == ("split-label-order", "note")
+    assert "class 0 is 'class0' in training and 'class1' in validation. A Stack finds classes by name" in found.what
 
 
 def test_classes_that_one_side_does_not_know_are_named():
-    (found,) = find_classes_apart(["cat", "dog", "hen"], ["dog", "eel"])
+    (found,) = find_classes_apart(["cat", "dog", "hen"], {"dog": 2, "eel": 1})
     assert (found.code, found.severity) == ("split-classes-differ", "error")
     assert "2 classes only in training ('cat', 'hen'), 1 class only in validation ('eel')" in found.what
+
+
+def test_a_side_that_lacks_a_class_or_has_an_empty_one_is_no_error():
+    assert find_classes_apart(["cat", "dog"], {"dog": 2, "eel": 0}) == []
+    (found,) = find_missing_classes({"cat": 2, "dog": 1}, {"dog": 3})
+    assert (found.code, found.evidence) == ("split-class-missing", (("classes", ["cat"]),))
+
+
+def test_class_numbers_without_names_are_not_compared_with_names(sides):
+    train = ImageFolder(sides[0], image_size=(8, 8))
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    validation = ImageArrays(pixels, [0, 1])
+    assert not {"split-label-order", "split-classes-differ"} & {each.code for each in findings_of(train, validation)}
 
 
 def test_classes_without_images_on_one_side_are_a_warning():

@@ -1,5 +1,6 @@
 """The command line answers at once, and without TensorFlow."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,11 +25,21 @@ def test_help_loads_neither_keras_nor_tensorflow():
     assert "train on real images" in done.stdout.lower()
 
 
-@pytest.mark.parametrize("command", ["demo", "init", "check", "train", "compare", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["demo", "init", "check", "train", "compare", "evaluate", "predict", "backbones"])
 def test_every_command_explains_itself(command):
     done = CliRunner().invoke(app, [command, "--help"])
     assert done.exit_code == 0
     assert f"thawline {command}" in done.stdout.replace("root", "thawline")
+
+
+def test_backbones_are_listed_with_what_a_recipe_needs_to_know():
+    listed = CliRunner().invoke(app, ["backbones"])
+    assert listed.exit_code == 0
+    row = next(line for line in listed.stdout.splitlines() if line.startswith("EfficientNetB1 "))
+    assert row.split() == ["EfficientNetB1", "240", "x", "240", "[0,", "255]", "6.6", "million"]
+    known = {each["name"]: each for each in json.loads(CliRunner().invoke(app, ["backbones", "--json"]).stdout)}
+    assert len(known) == 41
+    assert known["MobileNetV2"]["value_range"] == [-1.0, 1.0]
 
 
 def test_the_version_is_told():

@@ -146,6 +146,13 @@ def test_a_name_near_a_class_that_is_named_too_is_no_typo(image_folder):
     assert source.class_counts == {"cat": 1, "car": 1, "bat": 0, "hat": 0}
 
 
+def test_accents_may_be_composed_in_another_way(image_folder):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    folder = image_folder({decomposed: 2, "bar": 1})
+    source = ImageFolder(folder, classes=["bar", composed], **SIZE)
+    assert source.class_counts == {"bar": 1, composed: 2}
+
+
 def test_an_empty_folder_says_that_a_class_of_nearly_the_same_name_is_meant(image_folder):
     folder = image_folder({"rosse": 0, "roses": 1, "tulips": 1})
     assert ImageFolder(folder, classes=["rosse", "tulips"], **SIZE).class_counts == {"rosse": 0, "tulips": 1}
@@ -196,14 +203,21 @@ def test_images_directly_inside_are_no_classes(image_folder):
     assert "where they have no classes, use label_mode='none' or ImageFiles(['" in str(caught.value)
 
 
+def test_images_without_classes_may_lie_anywhere(image_folder):
+    folder = image_folder({"": 2, "a": 1, "b/deep": 1})
+    for words in ({"label_mode": "none"}, {"labels": None}, {"label_mode": "input"}):
+        source = ImageFolder(folder, **words, **SIZE)
+        assert source.paths == ImageFiles([folder], **SIZE).paths
+        assert source.class_names == ()
+    assert ImageFolder(folder, classes=["a"], label_mode="none", **SIZE).class_counts == {"a": 1}
+
+
 def test_images_directly_inside_beside_class_folders_are_told(image_folder):
     folder = image_folder({"": 2, "a": 1, "b": 1})
     with pytest.warns(
         UserWarning, match=r"2 images directly inside '.*images' are left out: they lie in no class folder"
     ):
         assert len(ImageFolder(folder, **SIZE)) == 2
-    with pytest.warns(UserWarning, match="2 images directly inside"):
-        assert len(ImageFolder(folder, label_mode="none", **SIZE)) == 2
     assert len(ImageFolder(folder, classes=["a", "b"], **SIZE)) == 2
 
 
@@ -255,6 +269,21 @@ def test_a_path_beyond_what_the_system_takes_is_an_error(image_folder, monkeypat
     shutil.copy(folder / "b" / "000.png", "deep.png")
     with pytest.raises(DataError, match="cannot be listed: File name too long"):
         ImageFolder(folder, **SIZE)
+
+
+def test_a_link_that_leads_nowhere_may_have_been_a_class(image_folder, tmp_path):
+    folder = image_folder({"a": 1, "b": 1})
+    (folder / "c").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(DataError, match=r"images/c' cannot be listed: No such file or directory"):
+        ImageFolder(folder, **SIZE)
+    (folder / "c").unlink()
+    (folder / "c").symlink_to(folder / "c")
+    with pytest.raises(DataError, match=r"images/c' cannot be listed: Too many levels of symbolic links"):
+        ImageFolder(folder, **SIZE)
+    (folder / "c").unlink()
+    (folder / "notes.txt").symlink_to(tmp_path / "gone.txt")
+    (folder / "c").symlink_to(folder / "b")
+    assert ImageFolder(folder, **SIZE).class_counts == {"a": 1, "b": 1, "c": 1}
 
 
 def shut_out(monkeypatch, folder, error):

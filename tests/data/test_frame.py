@@ -374,5 +374,5 @@ def test_tables_that_are_none_are_refused(tmp_path):
         ImageFrame(tmp_path / "none.csv")
     with pytest.raises(ArgumentError, match="The table is the path of a CSV file or a DataFrame; got int"):
         ImageFrame(3)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'labels_columns'"):
+    with pytest.raises(ArgumentError, match=r"no argument 'labels_columns'\. Did you mean 'label_columns'\?"):
         ImageFrame(tmp_path, labels_columns="x")

@@ -4,10 +4,11 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from thawline.data.augment import Draw
 from thawline.data.preview import _changes, _elide, _wrap, contact_sheet
+from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.folder import ImageFolder
 from thawline.errors import ArgumentError
 
@@ -28,6 +29,37 @@ def test_a_sheet_holds_the_pixels_of_each_view_in_its_place(source):
     second = source.image(1, 0)
     tops = [top for top in range(len(below) - 129) if np.array_equal(below[top : top + 130], second)]
     assert len(tops) == 1 and below[: tops[0]].min() < 60
+
+
+def test_under_each_picture_stand_its_label_and_its_path_below_the_folder(source, monkeypatch):
+    written = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda pen, at, text, *rest: written.append(text))
+    contact_sheet(source.unaugmented(), [0, 4], [0])
+    assert written == [
+        "class0",
+        "view 0 \N{MIDDLE DOT} class0/000.png",
+        "as it is",
+        "class1",
+        "view 0 \N{MIDDLE DOT} class1/001.png",
+        "as it is",
+    ]
+
+
+def test_labels_of_every_kind_are_told(monkeypatch):
+    pixels = np.zeros((2, 128, 128, 3), np.uint8)
+    modes = {"kinds": "multi_label", "size": "regression"}
+    several = ImageArrays(pixels, {"kinds": [["a", "b"], []], "size": [[0.5, 1], [2, 3]]}, label_mode=modes)
+    assert [several.label_text(index) for index in range(2)] == [
+        "kinds: a, b; size: 0.5, 1",
+        "kinds: none; size: 2, 3",
+    ]
+    assert ImageArrays(pixels, ["cat", "dog"], label_mode="sparse").select([1]).label_text(0) == "dog"
+    plain = ImageArrays(pixels)
+    assert plain.label_text(0) == ""
+    written = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda pen, at, text, *rest: written.append(text))
+    contact_sheet(plain, [1], [0])
+    assert written == ["view 0 \N{MIDDLE DOT} images[1]", "as it is"]
 
 
 def test_standardized_images_are_shown_as_pixels(source):
@@ -71,7 +103,7 @@ def test_numbers_below_one_are_refused(source, arguments):
 def test_long_names_are_cut_in_their_middle_and_no_text_is_wider_than_its_picture():
     font = ImageFont.load_default(12)
     for name in ("rose.jpg", "a_rather_long_name_of_a_photo_of_a_rose_0042.jpg", "W" * 200):
-        text = f"view 0 · {name}"
+        text = f"view 0 \N{MIDDLE DOT} {name}"
         short = _elide(text, font, 140)
         assert font.getlength(short) <= 140
         assert short == text if len(name) < 10 else (short[:8] == text[:8] and short[-6:] == text[-6:])

@@ -77,6 +77,19 @@ def test_a_class_may_have_a_name_of_a_side(image_folder, folders):
     assert set(ImageFolder(root, **SIZE).class_names) == {name.split("/")[0] for name in folders}
 
 
+def test_sides_beside_other_folders_are_classes_with_a_word(image_folder):
+    root = image_folder({"train/a": 1, "train/b": 1, "val/a": 1, "annotations": 0, "more": 1})
+    with pytest.warns(UserWarning) as caught:
+        source = ImageFolder(root, **SIZE)
+    assert source.class_counts == {"annotations": 0, "more": 1, "train": 2, "val": 1}
+    assert str(caught[-1].message) == (
+        f"train, val in {str(root)!r} look like sides of a split, with the same folders inside, but are taken as "
+        "classes, because there are other folders beside them. If they are sides, use "
+        f"ImageFolder.splits({str(root)!r})."
+    )
+    assert [len(part) for part in ImageFolder.splits(root, classes=["a"], label_mode="none", **SIZE).values()] == [1, 1]
+
+
 def test_a_side_without_class_folders_is_a_side_too(image_folder):
     root = image_folder({"train/a": 1, "train/b": 1, "test": 3})
     assert list(find_sides(root)) == ["train", "test"]

@@ -73,10 +73,10 @@ CASES = {
         ["ann"], ["ann" if is_wrong else "bob"], [Path("1.jpg")]
     ),
     "split-label-order": lambda is_wrong: splits.find_classes_apart(
-        ["cat", "dog"], ["dog", "cat"] if is_wrong else ["cat", "dog"]
+        ["cat", "dog"], {"dog": 1, "cat": 1} if is_wrong else {"cat": 1, "dog": 1}
     ),
     "split-classes-differ": lambda is_wrong: splits.find_classes_apart(
-        ["cat", "dog"], ["cat", "eel" if is_wrong else "dog"]
+        ["cat", "dog"], {"cat": 1, "eel" if is_wrong else "dog": 1}
     ),
     "split-class-missing": lambda is_wrong: splits.find_missing_classes({"cat": 2}, {"cat": 0 if is_wrong else 1}),
     "split-near-duplicate": near_duplicates,

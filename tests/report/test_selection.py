@@ -19,8 +19,14 @@ def test_mistakes_of_one_probability_are_ordered_by_how_sure_they_are():
 
 
 def test_the_nearest_race_comes_first():
-    assert most_uncertain(ANSWERS, 2) == [2, 4]
-    assert most_uncertain(np.array([[0.9], [0.45], [0.6]]), 3) == [1, 2, 0]
+    assert most_uncertain(np.array([[0.52, 0.4, 0.08], [0.1, 0.9, 0.0], [0.4, 0.35, 0.25]]), 2) == [2, 0]
+    assert most_uncertain(np.array([[0.5], [0.45], [0.6]]), 3) == [0, 1, 2]
+
+
+def test_answers_that_are_far_ahead_are_not_uncertain():
+    # 0.65 against 0.35 is 30 points ahead; 0.9 against 0.1 is 80.
+    assert most_uncertain(np.array([[0.9], [0.45], [0.75]]), 3) == [1]
+    assert most_uncertain(ANSWERS, 5) == [2]
 
 
 def test_right_answers_are_taken_from_each_class_in_turn():

@@ -26,7 +26,7 @@ def captions(sheet):
 
 def test_mistakes_are_shown_with_what_they_are_and_what_they_were_called(source):
     sheet = mistakes_sheet(source, ANSWERS)
-    assert captions(sheet) == ["001.png: dog, called cat (80 %)", "001.png: cat, called dog (70 %)"]
+    assert captions(sheet) == ["dog/001.png: dog, called cat (80 %)", "cat/001.png: cat, called dog (70 %)"]
     np.testing.assert_array_equal(sheet.pictures[0].pixels, source.image(4))
 
 
@@ -37,13 +37,21 @@ def test_where_all_is_right_it_says_so(source):
 
 def test_uncertain_images_say_how_near_the_next_class_was(source):
     first = captions(uncertain_sheet(source, ANSWERS))[0]
-    assert first == "002.png: cat, right (55 %), the next one 10.0 % behind"
+    assert first == "cat/002.png: cat, right (55 %), the next one 10.0 % behind"
+
+
+def test_clear_answers_are_not_called_uncertain(source):
+    sheet = uncertain_sheet(source, ANSWERS)
+    assert len(sheet.pictures) == 1 and "less than 30 percentage points apart" in sheet.text
+    clear = uncertain_sheet(source, ANSWERS[[0, 1, 0, 3, 4, 5]])
+    assert not clear.pictures
+    assert clear.text.startswith("There were none: for every held-out image the answer was 30 percentage points or")
 
 
 def test_augmented_images_are_a_few_views_of_some(source):
     sheet = augmented_sheet(source.augment(horizontal_flip=True))
     assert len(sheet.pictures) == 6 * 4
-    assert captions(sheet)[:2] == ["000.png, view 0", "000.png, view 1"]
+    assert captions(sheet)[:2] == ["cat/000.png, view 0", "cat/000.png, view 1"]
 
 
 def test_explained_are_mistakes_and_then_right_answers(source):
@@ -52,12 +60,12 @@ def test_explained_are_mistakes_and_then_right_answers(source):
     sheet = attention_sheet(keras.Model(images, layers.Dense(2)(pooled)), source, ANSWERS)
     assert all(isinstance(pair, PicturePair) for pair in sheet.pictures)
     assert captions(sheet) == [
-        "001.png: dog, called cat (80 %)",
-        "001.png: cat, called dog (70 %)",
-        "000.png: cat, right (90 %)",
-        "002.png: dog, right (90 %)",
-        "000.png: dog, right (80 %)",
-        "002.png: cat, right (55 %)",
+        "dog/001.png: dog, called cat (80 %)",
+        "cat/001.png: cat, called dog (70 %)",
+        "cat/000.png: cat, right (90 %)",
+        "dog/002.png: dog, right (90 %)",
+        "dog/000.png: dog, right (80 %)",
+        "cat/002.png: cat, right (55 %)",
     ]
     first = sheet.pictures[0]
     np.testing.assert_array_equal(first.left.pixels, source.image(4))
@@ -74,4 +82,4 @@ def test_an_image_that_went_bad_is_left_out(source):
     images = tl.ImageFolder(source.paths[0].parent.parent, image_size=(12, 12), on_error="skip")
     images.paths[4].unlink()
     with pytest.warns(UserWarning, match="went bad"):
-        assert captions(mistakes_sheet(images, ANSWERS)) == ["001.png: cat, called dog (70 %)"]
+        assert captions(mistakes_sheet(images, ANSWERS)) == ["cat/001.png: cat, called dog (70 %)"]

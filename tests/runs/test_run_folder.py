@@ -89,6 +89,24 @@ def test_names_of_files_that_are_no_utf_8_come_back(project):
     assert told == f"1 gone, first blue/{name}"
 
 
+def test_equal_files_that_mean_something_else_now_are_told_apart(image_folder, tmp_path):
+    folder = image_folder({"a": 2, "b": 2, "c": 0})
+
+    def changes(before, now):
+        write_data(tmp_path, [Side("train", before, folder)])
+        return data_changes(tmp_path, [Side("train", now, folder)])
+
+    source = tl.ImageFolder(folder, classes=["a", "b"], image_size=(8, 8))
+    empty = tl.ImageFolder(folder, classes=["a", "c", "b"], image_size=(8, 8))
+    assert changes(source, empty) == "the classes of train were a, b, and are a, c, b"
+    repeated = source.select([0, 0, 1, 2, 3])
+    turned = repeated.augment(rotation_range=30)
+    told = "copies among those of train were augmented alike, and have views of their own now"
+    assert changes(repeated, turned) == told
+    assert changes(source.select([0, 1]), source.select([1, 0])) == "they are in another order"
+    assert changes(source, source.augment(rotation_range=30)) == ""
+
+
 def test_a_run_that_goes_on_knows_what_was_extracted_before(interrupted, monkeypatch):
     with np.load(interrupted.run() / "checkpoints" / "last.npz") as state:
         before = json.loads(str(state["note"]))["progress"]["times"]

@@ -187,12 +187,37 @@ def test_weights_that_do_not_exist_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("resnet50", "ResNet50"),
+        ("mobilenet_v2", "MobileNetV2"),
+        ("EfficientNet-B0", "EfficientNetB0"),
+        ("EfficientNetLite0", "efficientnet_lite0"),
+        ("XCEPTION", "Xception"),
+    ],
+)
+def test_case_hyphens_and_underscores_do_not_matter(written, name):
+    assert backbones.find(written) is backbones.find(name)
+
+
+def test_a_backbone_that_is_written_in_another_way_is_the_same_model():
+    model = backbones.build("mobilenet-v3-small", image_size=SMALL, weights=None, pooling="avg")
+    assert model.output_shape == (None, 576)
+    assert backbones.build("EfficientNetLite0", image_size=SMALL, weights=None).name == "efficientnet_lite0"
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "MobileNetV2", "DenseNet121", "efficientnet_lite0", "VGG16"])
+def test_weights_are_counted_without_a_classifier(name):
+    assert backbones.find(name).weight_count == backbones.build(name, image_size=SMALL, weights=None).count_params()
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mobilenetv2", r"named 'mobilenetv2'\. Nearest: MobileNetV2,.*names\(\) lists all 41"),
+        ("mobilenetv4", r"named 'mobilenetv4'\. Nearest: MobileNetV2,.* thawline backbones .* lists all 41"),
         ("ResNet5", r"Nearest: ResNet50"),
-        ("EfficientNetLite0", r"Nearest: efficientnet_lite0"),
-        ("???", r"named '\?\?\?'\. thawline"),
+        ("EfficientNetLite1", r"Nearest: efficientnet_lite0"),
+        ("???", r"named '\?\?\?'\. tl\.backbones\.names\(\)"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest_known(name, message):

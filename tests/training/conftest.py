@@ -11,6 +11,14 @@ import thawline as tl
 from thawline.backend import keras
 
 
+def pytest_collection_modifyitems(items):
+    """These tests are about what a training computes, and measure on whatever images there are."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore:.* trained on as well"), append=False)
+
+
 @dataclass(frozen=True)
 class SmallImages:
     """A folder of PNG files, and what is in it in the order of the indices."""

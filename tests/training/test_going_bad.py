@@ -18,14 +18,16 @@ STRATEGIES = ["joint", "streamed", "precomputed"]
 
 @contextmanager
 def warned_of(*paths):
-    """One warning for each of these files, in any order, and no other of ours or of Keras about its data.
+    """One warning for each of these files, in any order, and no other of ours or of Keras about its data, but for that
+    of images that are measured on as well.
 
     `pytest.warns` would turn Keras' own deprecations into errors again.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    told = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    given = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    told = [message for message in given if "trained on as well" not in message]
     assert sorted(message.split(" went bad and is left out from here on: ")[0] for message in told) == sorted(
         map(str, paths)
     )

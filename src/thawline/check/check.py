@@ -167,7 +167,7 @@ def _pooled_features(
     label = prefix.label(images)
     kept = options.opened_cache.features(prefix.describe_features(images), prefix.cut.crossing, label=label)
     extract(images, 1, prefix, kept, description="comparing images", show_progress=show_progress)
-    keys = [row_key(digest, 0) for digest in images.content_digests(show_progress=False)]
+    keys = [row_key(key, 0) for key in images.view_keys(show_progress=False)]
     parts = [
         np.concatenate([_average(tensor) for tensor in kept.read(keys[start : start + _READ_ROWS])], axis=1)
         for start in range(0, len(keys), _READ_ROWS)

@@ -3,7 +3,7 @@
 And what is wrong among all images of both: one picture with two labels, or twice on one side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from thawline.figures import counted
 CODES: dict[str, str] = {
     "split-same-image": "error: images that are in training and in validation, as the same file or encoded anew",
     "split-group-torn": "error: groups (patients, parts, sites) with images on both sides",
-    "split-label-order": "error: the sides number their classes differently",
-    "split-classes-differ": "error: a side has classes that the other does not know",
+    "split-label-order": "note: the sides number their classes differently",
+    "split-classes-differ": "error: validation has images of classes that training does not know",
     "split-class-missing": "warning: classes of which a side has no image",
     "label-conflict": "error: the same picture with different labels",
     "image-twice": "note: the same picture more than once on one side",
@@ -54,8 +54,9 @@ def check_splits(
     findings = []
     if validation is not None and validation_survey is not None:
         sides.append((validation, validation_survey, "validation"))
-        findings += find_classes_apart(train.class_names, validation.class_names)
-        if not findings:
+        if train.has_named_classes and validation.has_named_classes:
+            findings += find_classes_apart(train.class_names, validation.class_counts)
+        if not any(finding.severity == "error" for finding in findings):
             findings += find_missing_classes(train.class_counts, validation.class_counts)
         findings += find_same_images(train_survey, validation_survey)
         if groups is not None:
@@ -72,36 +73,45 @@ def check_splits(
     return findings
 
 
-def find_classes_apart(train: Sequence[str], validation: Sequence[str]) -> list[Finding]:
-    """Classes that only one side knows, or that have other numbers there.
+def find_classes_apart(train: Sequence[str], validation: Mapping[str, int]) -> list[Finding]:
+    """Classes with validation images that training does not know, or classes that have other numbers there.
+
+    Args:
+        train: the classes of training in the order of their numbers.
+        validation: those of validation, each with its number of images.
 
     Example:
-        >>> [finding.code for finding in find_classes_apart(["cat", "dog"], ["dog", "cat"])]
+        >>> [finding.code for finding in find_classes_apart(["cat", "dog"], {"dog": 1, "cat": 1})]
         ['split-label-order']
-        >>> [finding.code for finding in find_classes_apart(["cat", "dog"], ["cat"])]
+        >>> [finding.code for finding in find_classes_apart(["cat"], {"cat": 1, "dog": 1})]
         ['split-classes-differ']
     """
-    if list(train) == list(validation):
-        return []
-    evidence = (("training", list(train)), ("validation", list(validation)))
-    fix = "Give both sides the same classes in the same order, with classes= or class_names=."
-    if sorted(train) == sorted(validation):
-        number = next(place for place, name in enumerate(train) if validation[place] != name)
+    names = list(validation)
+    evidence = (("training", list(train)), ("validation", names))
+    new = [name for name, count in validation.items() if count and name not in set(train)]
+    if new:
+        lost = [name for name in train if name not in set(names)]
+        parts = [
+            f"{counted(len(some), 'class', 'classes')} only in {side} ({', '.join(map(repr, some[:3]))}"
+            f"{f' and {len(some) - 3:,} more' if len(some) > 3 else ''})"
+            for some, side in ((lost, "training"), (new, "validation"))
+            if some
+        ]
+        what = (
+            f"Training and validation have different classes: {', '.join(parts)}. What is not learned cannot be right."
+        )
+        fix = "Call the classes alike on both sides, or leave images of other classes out of validation."
+        return [Finding("split-classes-differ", "error", what, fix, evidence=evidence)]
+    if sorted(train) == sorted(names) and list(train) != names:
+        number = next(place for place, name in enumerate(train) if names[place] != name)
         what = (
             f"Training and validation number their classes differently: class {number} is {train[number]!r} in "
-            f"training and {validation[number]!r} in validation, so that right answers count as wrong."
+            f"training and {names[number]!r} in validation. A Stack finds classes by name; keras.Model.fit would count "
+            "right answers as wrong."
         )
-        return [Finding("split-label-order", "error", what, fix, evidence=evidence)]
-    lost = [name for name in train if name not in set(validation)]
-    new = [name for name in validation if name not in set(train)]
-    parts = [
-        f"{counted(len(names), 'class', 'classes')} only in {side} ({', '.join(map(repr, names[:3]))}"
-        f"{f' and {len(names) - 3:,} more' if len(names) > 3 else ''})"
-        for names, side in ((lost, "training"), (new, "validation"))
-        if names
-    ]
-    what = f"Training and validation have different classes: {', '.join(parts)}. Their numbers do not mean the same."
-    return [Finding("split-classes-differ", "error", what, fix, evidence=evidence)]
+        fix = "For Keras, give both sides the same order, with classes= or class_names=."
+        return [Finding("split-label-order", "note", what, fix, evidence=evidence)]
+    return []
 
 
 def find_missing_classes(train: dict[str, int], validation: dict[str, int]) -> list[Finding]:
@@ -116,7 +126,7 @@ def find_missing_classes(train: dict[str, int], validation: dict[str, int]) -> l
         (train, validation, "training", "validation", "Its figures say nothing of them: add images, or split exactly."),
         (validation, train, "validation", "training", "The model cannot learn them: add images, or split exactly."),
     ):
-        lacking = [name for name, count in counts.items() if count and not others[name]]
+        lacking = [name for name, count in counts.items() if count and not others.get(name)]
         if lacking:
             findings.append(
                 Finding(

@@ -316,6 +316,12 @@ def export(
     _work("export").export_run(run, formats, to, verifies=verify, as_json=as_json, quiet=quiet)
 
 
+@_command
+def backbones(as_json: AsJson = False) -> None:
+    """List the backbones that a recipe may name, with their image size, value range and number of weights."""
+    _work("backbones").print_backbones(as_json=as_json)
+
+
 @_cache_command
 def cache_list(path: CachePath = None, as_json: AsJson = False) -> None:
     """Show what is kept: how much, last used when, and whether a process uses it now."""

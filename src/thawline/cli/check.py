@@ -8,6 +8,7 @@ import typer
 
 from thawline.check.check import Check, check
 from thawline.check.finding import Finding
+from thawline.cli.images import open_images
 from thawline.cli.output import print_json, print_line, say
 from thawline.errors import JointError
 from thawline.features.options import FeatureOptions
@@ -45,7 +46,7 @@ def passed_check(recipe: Recipe, *, as_json: bool, quiet: bool) -> tuple[Finding
 
 def run_check(recipe: Recipe, *, quiet: bool) -> Check:
     """Checks the images and the stack of a recipe."""
-    train, validation = recipe.open_images()
+    train, validation = open_images(recipe, quiet=quiet)
     class_count, groups = len(train.class_names), recipe.data.groups
     phases = recipe.build_phases(class_count)
     engine, verbose = recipe.features.engine, 0 if quiet else "auto"

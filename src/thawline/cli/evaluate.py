@@ -1,10 +1,14 @@
 """thawline evaluate: how well a finished run's stack does on labelled images."""
 
+import warnings
 from pathlib import Path
 
+from thawline.cli.images import open_other
 from thawline.cli.output import print_json, print_line, print_table
+from thawline.data.sources.source import ImageSource
 from thawline.facade.stack import load
 from thawline.recipe import load_recipe
+from thawline.training.common_images import tell_common_images
 from thawline.training.run_folder.run import RunFolder
 
 
@@ -15,7 +19,8 @@ def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> No
     if data is None:
         _, images = recipe.open_images()
     else:
-        images = recipe.open_folder(str(data), classes=stack.class_names)
+        images = open_other(recipe, data, stack.class_names, quiet=quiet)
+    _warn_of_trained_images(run, images)
     features = recipe.features.model_dump()
     figures = stack.evaluate(images, return_dict=True, verbose=0 if quiet else "auto", **features)
     if as_json:
@@ -23,3 +28,12 @@ def evaluate(path: Path, data: Path | None, *, as_json: bool, quiet: bool) -> No
     else:
         print_table(["figure", "value"], [[name, f"{value:.4f}"] for name, value in figures.items()])
         print_line(f"\non {len(images):,} images")
+
+
+def _warn_of_trained_images(run: RunFolder, images: ImageSource) -> None:
+    """Warns of images whose content the run was trained on."""
+    learned = run.trained_digests()
+    digests = images.content_digests() if learned else []
+    common = [path for path, digest in zip(images.paths, digests, strict=False) if digest.hex() in learned]
+    if common:
+        warnings.warn(tell_common_images(common, len(images), "images"), stacklevel=2)

@@ -61,7 +61,9 @@ def _facts(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
     metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
     images, data, error = metrics.get("images", {}), recipe.data, metrics.get("calibration_error")
     validation = data.validation
-    split = f"{validation:.0%} held out by content" if isinstance(validation, float) else f"held out: {validation}"
+    split = f"held out: {_held_out_place(run) or validation}"
+    if isinstance(validation, float) and not _held_out_place(run):
+        split = f"{validation:.0%} held out by content"
     return {
         "name": recipe.run.name,
         "dataset": Path(data.train).name,
@@ -80,6 +82,16 @@ def _facts(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
         "limits": _unseen(metrics),
         "repeat": "thawline train recipe.yaml",
     }
+
+
+def _held_out_place(run: RunFolder) -> str:
+    """Where the run's validation images lay, when they lay elsewhere than those it trained on; else empty."""
+    path = run.path / "data.json"
+    sides = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    train, validation = (
+        sides.get(name, {}).get("table") or sides.get(name, {}).get("folder", "") for name in ("train", "validation")
+    )
+    return "" if train == validation else validation
 
 
 def _phases(recipe: Recipe, metrics: Mapping[str, Any]) -> list[str]:

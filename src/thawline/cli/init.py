@@ -9,8 +9,14 @@ from thawline.files import write_text
 TEMPLATE = """\
 # A training for  thawline train recipe.yaml . Paths are relative to this file.
 data:
-  train: images              # one folder per class inside: images/cats/001.jpg
+  train: images              # one folder per class inside: images/cats/001.jpg ; or with train, val and test inside
   validation: 0.2            # a share of the images, or a folder like train
+  exact: true                # every class has exactly its share; false: adding files never moves one to the other side
+  # A table in place of folders: a CSV file with a row for each image.
+  # train: labels.csv
+  # images: photos           # what the names of files start from; by default the folder of the CSV file
+  # paths: filename          # the columns of files and of classes
+  # labels: class
   image_size: [224, 224]     # height and width in pixels
   batch_size: 32
   seed: 7                    # decides order, views, splits and first weights

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from thawline.cli.images import open_images
 from thawline.cli.output import print_json, print_line, say
 from thawline.errors import ArgumentError
 from thawline.recipe import load_recipe
@@ -25,7 +26,7 @@ def find_learning_rate(
     recipe = load_recipe(path, overrides)
     if phase > len(recipe.phases):
         raise ArgumentError(f"The recipe has {len(recipe.phases)} phases; got --phase {phase}. Phases count from 1.")
-    train, _ = recipe.open_images()
+    train, _ = open_images(recipe, quiet=quiet)
     class_count = len(train.class_names)
     stack, phases = recipe.build_stack(class_count), recipe.build_phases(class_count)
     features, verbose = recipe.features.model_dump(), 0 if quiet else "auto"

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Sequence
 
 from thawline.cli.training import Training
+from thawline.data.sources.passed_over import passed_over
+from thawline.data.sources.scan import describe_skipped
 from thawline.report.calibration import calibrate
 from thawline.report.findings import show_found
 from thawline.report.page import write_report
@@ -38,6 +40,7 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
         title=training.run.path.name,
         facts={
             "Images": f"{len(training.train):,} for training, {len(held_out):,} held out",
+            **_passed_over(training),
             "Classes": ", ".join(f"{name} ({count:,})" for name, count in training.train.class_counts.items()),
             "Stack": ", ".join(
                 f"{stage.name} ({stage.model.count_params():,} weights{', frozen' if stage.is_frozen else ''})"
@@ -63,6 +66,12 @@ def write_page(training: Training, *, repeat: str, estimates: Sequence[Timing], 
         environment=_environment(),
     )
     write_report(training.run.report_path, report)
+
+
+def _passed_over(training: Training) -> dict[str, str]:
+    """The files that are no images by their ending, where there are any."""
+    text = describe_skipped(passed_over([training.train, training.validation]))
+    return {"Not images": text} if text else {}
 
 
 def _sketches(training: Training) -> list[Sketch]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from thawline.cli.images import open_images
 from thawline.cli.output import print_json, print_line, print_table, say
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
@@ -30,7 +31,7 @@ def plan_recipe(
     # Words that cannot be read are told before the work.
     asked = (_numbers("--views", views), _numbers("--epochs", epochs))
     recipe = load_recipe(path, overrides)
-    train, validation = recipe.open_images()
+    train, validation = open_images(recipe, quiet=quiet)
     stack = recipe.build_stack(len(train.class_names))
     say(f"{len(train):,} training and {len(validation):,} validation images", quiet=quiet)
     phases = recipe.build_phases(len(train.class_names))

@@ -1,11 +1,11 @@
 """Who else is told of a run, as its recipe says: TensorBoard, MLflow."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from thawline.cli.training import Training
+from thawline.data.captions import caption
 from thawline.data.sources.source import ImageSource
 from thawline.recipe import Recipe
 from thawline.report.scores import accuracy, predicted_classes
@@ -53,7 +53,7 @@ def tell_results(training: Training, trackers: Sequence[Tracker]) -> None:
 def _augmented(source: ImageSource) -> list[tuple[str, np.ndarray]]:
     """Training images as they are trained on, from all over the classes."""
     indices = np.unique(np.linspace(0, len(source) - 1, _AUGMENTED).astype(int))
-    return [picture for index in indices for picture in _picture(source, int(index), _name(source, index))]
+    return [picture for index in indices for picture in _picture(source, int(index), caption(source, index))]
 
 
 def _mistakes(training: Training) -> list[tuple[str, np.ndarray]]:
@@ -67,15 +67,9 @@ def _mistakes(training: Training) -> list[tuple[str, np.ndarray]]:
         for picture in _picture(
             source,
             index,
-            f"{place:02} {names[labels[index]]} called {names[predicted[index]]}: {_name(source, index)}",
+            f"{place:02} {names[labels[index]]} called {names[predicted[index]]}: {caption(source, index)}",
         )
     ]
-
-
-def _name(source: ImageSource, index: Any) -> str:
-    """The file with the folder that it lies in, which most often is its class."""
-    path = source.paths[index]
-    return f"{path.parent.name}/{path.name}"
 
 
 def _picture(source: ImageSource, index: int, name: str) -> list[tuple[str, np.ndarray]]:

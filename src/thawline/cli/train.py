@@ -7,14 +7,17 @@ from pathlib import Path
 
 from thawline.cli import started
 from thawline.cli.check import passed_check
+from thawline.cli.images import open_images
 from thawline.cli.output import percent, print_json, print_line, print_table, say
 from thawline.cli.plan import make_plan
 from thawline.cli.tracking import open_trackers, tell_results
 from thawline.cli.training import Training
 from thawline.data.check import write_skipped
+from thawline.data.sources.frame import ImageFrame
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.recipe import Recipe, load_recipe
+from thawline.report.advice import unrecognised
 from thawline.report.predictions import write_predictions
 from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
@@ -60,7 +63,7 @@ def run_training(
     """
     clock = Clock(started())
     clock.lap("loading Keras")
-    train_images, validation = recipe.open_images()
+    train_images, validation = open_images(recipe, quiet=quiet)
     run = RunFolder.begin(Path(recipe.run.folder), recipe.run.name, recipe.to_yaml())
     try:
         return _train_in(run, recipe, train_images, validation, clock, plan=plan, measuring=measuring, quiet=quiet)
@@ -82,10 +85,7 @@ def _train_in(
 ) -> Training:
     trackers = open_trackers(recipe, run)
     say(f"{len(train_images):,} training and {len(validation):,} validation images -> {run.path}", quiet=quiet)
-    data = recipe.data
-    held_out = data.train if isinstance(data.validation, float) else data.validation
-    sides = [Side("train", train_images, Path(data.train)), Side("validation", validation, Path(held_out))]
-    for line in run.note_start(sides, train_images.class_names):
+    for line in run.note_start(_sides(recipe, train_images, validation), train_images.class_names):
         say(line, quiet=quiet)
     clock.lap("reading images")
     stack = recipe.build_stack(len(train_images.class_names))
@@ -128,6 +128,16 @@ def _train_in(
     return Training(recipe, run, train_images, validation, stack, history, answers, confusion, clock, trackers=trackers)
 
 
+def _sides(recipe: Recipe, train: ImageSource, validation: ImageSource) -> list[Side]:
+    """Both sides, with the folders that their paths are told from, and the tables that name them."""
+    places = recipe.places()
+    where = {"train": (train, places.train), "validation": (validation, places.validation or places.train)}
+    return [
+        Side(name, images, images.directory, place) if isinstance(images, ImageFrame) else Side(name, images, place)
+        for name, (images, place) in where.items()
+    ]
+
+
 def finish(training: Training, *, repeat: str, estimates: Sequence[Timing] = (), note: str = "") -> None:
     """Saves the stack, writes the report and the figures; after that the run is finished."""
     training.stack.save(training.run.stack_path)
@@ -152,8 +162,9 @@ def print_accuracy(training: Training) -> None:
     rows = [[result.name, str(result.support), percent(result.recall), percent(result.precision)] for result in results]
     rows.append(["all", str(int(training.confusion.sum())), percent(accuracy(training.confusion)), ""])
     print_table(["class", "images", "accuracy", "precision"], rows, title="On held-out images")
-    unseen = [result.name for result in results if result.recall == 0]
-    if unseen:
+    unseen = unrecognised(results, training.history.history)
+    cuts = training.history.record.cuts
+    if unseen and cuts and cuts[-1].weights_below:
         print_line(
             f"\nNo image of {', '.join(map(repr, unseen))} was recognised: what the frozen part says does not show "
             "what sets it apart.\nLet the last blocks of the base learn too (a second phase in the recipe)."

@@ -169,28 +169,44 @@ def iterate(
     """
 
     def load(indices: np.ndarray) -> list[Batch]:
-        made = [records.attempt(records.picture, index, view) for index in indices]
-        found = [picture[0] for picture in made if picture is not None]
-        if not found:
-            return []
-        chosen = indices[[picture is not None for picture in made]]
-        images: np.ndarray | None
-        chosen, images, targets = with_targets(records, chosen, view, records.standardized(found))
-        if images is None or not len(chosen):
-            return []
-        batch = Batch(
-            images=images,
-            targets=targets,
-            indices=chosen,
-            paths=tuple(records.paths[index] for index in chosen),
-            view=view,
-            weights=None if records.weights is None else records.weights[chosen],
-        )
-        return [batch]
+        return load_batch(records, indices, view)
 
     index, count = shard
     order = epoch_order(len(records), records.seed, epoch, shuffle=shuffle)[index::count]
     return EpochBatches(records, read_ahead(in_batches(order, records.batch_size)[start:], load), epoch, start)
+
+
+def load_batch(records: Records, indices: np.ndarray, view: int, pool: ThreadPoolExecutor | None = None) -> list[Batch]:
+    """One batch in a list, which is empty where every image of it is bad and left out.
+
+    Args:
+        records: what the batch is made of.
+        indices: int64 (n,), the images' indices.
+        view: the view that they show.
+        pool: threads that load the images; None loads one after another.
+    """
+
+    def picture(index: int) -> tuple[np.ndarray, Any] | None:
+        return records.attempt(records.picture, index, view)
+
+    made = list((map if pool is None else pool.map)(picture, indices))
+    found = [each[0] for each in made if each is not None]
+    if not found:
+        return []
+    chosen = indices[[each is not None for each in made]]
+    images: np.ndarray | None
+    chosen, images, targets = with_targets(records, chosen, view, records.standardized(found))
+    if images is None or not len(chosen):
+        return []
+    batch = Batch(
+        images=images,
+        targets=targets,
+        indices=chosen,
+        paths=tuple(records.paths[index] for index in chosen),
+        view=view,
+        weights=None if records.weights is None else records.weights[chosen],
+    )
+    return [batch]
 
 
 def with_targets(

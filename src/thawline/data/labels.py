@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from thawline.data.class_names import class_numbers, is_empty, is_list
+from thawline.data.captions import tell_numbers
+from thawline.data.given_classes import is_empty, is_list, read_classes
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -39,6 +40,8 @@ class Labels:
         values: what is known of each row, or None.
         class_names: the classes in the order of their numbers; empty where there are none.
         spec: what a batch of targets is; a dictionary for several outputs, None without targets.
+        answers_classes: whether targets are made of class numbers, whose meaning is in `class_names`.
+        has_numbers_only: whether `class_names` are numbers that nobody gave names, so that only their order counts.
 
     Example:
         >>> Labels().targets(np.array([0]), look=None) is None
@@ -46,6 +49,8 @@ class Labels:
     """
 
     spec: TargetSpec = None
+    answers_classes = False
+    has_numbers_only = False
 
     def __init__(self, values: np.ndarray | None = None, class_names: Sequence[str] = ()) -> None:
         self.values = values
@@ -76,8 +81,32 @@ class Labels:
         """What the targets of these rows depend on, to tell one training from another."""
         return b"" if self.values is None else np.ascontiguousarray(self._chosen(rows)).tobytes()
 
+    def text(self, row: int) -> str:
+        """The label of a row for people: the name of its class; empty where there is none."""
+        return self.class_names[int(self.values[row])] if self.values is not None and self.class_names else ""
 
-class Categorical(Labels):
+    def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> "Labels":
+        """The same labels where class k is number `numbers[k]` of other names; only `answers_classes` has it.
+
+        Args:
+            numbers: int64 (classes,); -1 for a class that no row shows which is asked for.
+            class_names: the classes in the new order.
+        """
+        raise NotImplementedError
+
+
+class ClassLabels(Labels):
+    """Labels of one class per image: values are int32 (n,), class numbers."""
+
+    answers_classes = True
+
+    def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> Labels:
+        """The class numbers, replaced one by one."""
+        assert self.values is not None
+        return type(self)(numbers[self.values].astype(self.values.dtype), class_names)
+
+
+class Categorical(ClassLabels):
     """Class numbers as one-hot targets: float32 (n, classes), 0 or 1; values are int32 (n,).
 
     Example:
@@ -95,7 +124,7 @@ class Categorical(Labels):
         return one_hot
 
 
-class Sparse(Labels):
+class Sparse(ClassLabels):
     """Class numbers as they are: int32 (n,), 0 to classes - 1.
 
     Example:
@@ -110,7 +139,7 @@ class Sparse(Labels):
         return self._chosen(rows)
 
 
-class Binary(Labels):
+class Binary(ClassLabels):
     """Two classes as one number: float32 (n, 1), 0 or 1; values are int32 (n,).
 
     Raises:
@@ -150,6 +179,8 @@ class MultiLabel(Labels):
         array([[1., 1.]], dtype=float32)
     """
 
+    answers_classes = True
+
     def __init__(self, values: np.ndarray, class_names: Sequence[str]) -> None:
         super().__init__(values, class_names)
         self.spec: TargetSpec = TensorSpec((None, len(class_names)), "float32", (0.0, 1.0))
@@ -167,6 +198,19 @@ class MultiLabel(Labels):
         """Where the values are 1."""
         shown: np.ndarray = self._chosen(rows) > 0
         return shown
+
+    def text(self, row: int) -> str:
+        """The names of the classes that the row shows."""
+        shown = self.members(np.array([row]))[0]
+        return ", ".join(name for name, is_shown in zip(self.class_names, shown, strict=True) if is_shown) or "none"
+
+    def renumbered(self, numbers: np.ndarray, class_names: Sequence[str]) -> Labels:
+        """The columns, moved to their new places."""
+        assert self.values is not None
+        kept = numbers >= 0
+        moved = np.zeros((len(self.values), len(class_names)), self.values.dtype)
+        moved[:, numbers[kept]] = self.values[:, kept]
+        return MultiLabel(moved, class_names)
 
 
 class Regression(Labels):
@@ -205,6 +249,11 @@ class Regression(Labels):
         edges = np.unique(np.quantile(self._first, np.arange(1, _BINS) / _BINS))
         bins: np.ndarray = np.searchsorted(edges, self._first[rows], side="right")
         return bins
+
+    def text(self, row: int) -> str:
+        """The first numbers."""
+        assert self.values is not None
+        return tell_numbers(self.values[row].reshape(-1).tolist())
 
     def members(self, rows: np.ndarray) -> np.ndarray:
         """Numbers are no classes."""
@@ -279,6 +328,10 @@ class Outputs(Labels):
         columns = np.stack([part.strata(rows) for part in self.parts.values()], axis=1)
         combinations: np.ndarray = np.unique(columns, axis=0, return_inverse=True)[1].reshape(-1)
         return combinations
+
+    def text(self, row: int) -> str:
+        """The label of every output, with the output's name."""
+        return "; ".join(f"{name}: {part.text(row)}" for name, part in self.parts.items())
 
     def content(self, rows: np.ndarray) -> bytes:
         """The contents of every output, in order."""
@@ -357,7 +410,7 @@ def read_labels(
             f"Row {several[0]} has {given[several[0]]!r} in {name}, but label_mode={mode!r} takes one class per image. "
             "Use label_mode='multi_label' for several."
         )
-    names, numbers = class_numbers(given, range(len(given)), class_names, name)
+    names, numbers = read_classes(given, range(len(given)), class_names, name)
     return class_labels(mode, numbers, names, shape)
 
 
@@ -367,7 +420,7 @@ def _read_multi_label(given: Sequence[Sequence[Any]], class_names: Any, name: st
         raise DataError(
             f"No image has a class in {name}: all of {len(given)} are empty. Fill them in, or name the classes."
         )
-    names, numbers = class_numbers([label for labels in given for label in labels], rows, class_names, name)
+    names, numbers = read_classes([label for labels in given for label in labels], rows, class_names, name)
     hot = np.zeros((len(given), len(names)), np.float32)
     hot[rows, numbers] = 1
     return MultiLabel(hot, names)

@@ -12,6 +12,7 @@ import shutil
 import threading
 import warnings
 import weakref
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -245,6 +246,14 @@ class CachedPictures:
     def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
         """The digest of the content of each row, 32 bytes each, as the pictures give them."""
         return self._pictures.digests(rows, show_progress=show_progress, failed=failed)
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """What stands for the content of each row, as the pictures give it."""
+        return self._pictures.known_contents(rows)
+
+    def contents(self, rows: np.ndarray) -> list[Hashable]:
+        """Something for each row that is equal exactly where the contents are, as the pictures give it."""
+        return self._pictures.contents(rows)
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, read-only, and its digest.

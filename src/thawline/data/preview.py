@@ -1,4 +1,4 @@
-"""Contact sheets: true augmented pixels, with the numbers that were drawn for them underneath.
+"""Contact sheets: true augmented pixels, with label, file and the numbers that were drawn for them underneath.
 
 Pixels are shown before they are standardized, since people see 0 to 255.
 """
@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from thawline.arguments import whole_number
 from thawline.data.augment import Draw
+from thawline.data.captions import caption
 from thawline.files import replacing
 
 _GAP = 8
@@ -50,6 +51,9 @@ class Pictures(Protocol):
     paths: tuple[Path, ...]
 
     def __len__(self) -> int: ...
+
+    def label_text(self, index: int) -> str:
+        """The label of an image for people; empty where there is none."""
 
     def picture(self, index: int, view: int = 0) -> tuple[np.ndarray, Draw]:
         """One view of one image, uint8, with its draw."""
@@ -93,7 +97,7 @@ def preview(source: Pictures, *, count: int = 8, views: int = 4, path: str | os.
 def contact_sheet(
     source: Pictures, indices: Sequence[int], views: Sequence[int], path: str | os.PathLike[str] | None = None
 ) -> np.ndarray:
-    """A sheet with a row for each image and a column for each view, with the drawn numbers under each picture.
+    """A sheet with a row for each image and a column for each view; under each picture label, file and drawn numbers.
 
     Pictures from 128 to 256 pixels wide are shown pixel for pixel; smaller and larger ones are resized.
 
@@ -133,13 +137,16 @@ def _cell(source: Pictures, index: int, view: int, font: Font) -> Image.Image:
         # Pixels of small pictures stay squares.
         filtered = Image.Resampling.NEAREST if width > picture.width else Image.Resampling.BOX
         picture = picture.resize((width, max(round(picture.height * width / picture.width), 1)), filtered)
-    title = _elide(f"view {view} \N{MIDDLE DOT} {source.paths[index].name}", font, width)
-    lines = [title, *_wrap(_changes(numbers), font, width)]
+    label = source.label_text(index)
+    titles = [
+        _elide(line, font, width) for line in (label, f"view {view} \N{MIDDLE DOT} {caption(source, index)}") if line
+    ]
+    lines = [*titles, *_wrap(_changes(numbers), font, width)]
     cell = Image.new("RGB", (width, picture.height + 3 + _LINE * len(lines)), _PAPER)
     cell.paste(picture, (0, 0))
     pen = ImageDraw.Draw(cell)
     for number, line in enumerate(lines):
-        pen.text((0, picture.height + 2 + _LINE * number), line, _INK if number == 0 else _SOFT, font)
+        pen.text((0, picture.height + 2 + _LINE * number), line, _INK if number < len(titles) else _SOFT, font)
     return cell
 
 

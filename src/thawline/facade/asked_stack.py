@@ -68,7 +68,7 @@ class AskedStack(CompiledStack):
         Example:
             >>> print(stack.plan(train, validation_data=val, epochs=20))  # doctest: +SKIP
         """
-        held_out = None if validation_data is None else self._source(validation_data, "plan")
+        held_out = None if validation_data is None else self._labelled(validation_data, "plan")
         options = FitOptions(
             features=FeatureOptions(cache, engine, precision, storage),
             budget=Budget(max_disk, max_ram, max_time),
@@ -77,7 +77,7 @@ class AskedStack(CompiledStack):
         return plan_fit(
             self,
             self._need_compiled("plan"),
-            self._source(train, "plan"),
+            self._labelled(train, "plan"),
             make_phases(epochs, phases, strategy, views),
             validation_data=held_out,
             options=options,
@@ -170,7 +170,7 @@ class AskedStack(CompiledStack):
               joint and streamed         bit-equal
               precomputed and streamed   bit-equal
         """
-        compiled, images = self._need_compiled("verify"), self._source(train, "verify")
+        compiled, images = self._need_compiled("verify"), self._labelled(train, "verify")
         announce = say if verbose != 0 else None
         features = FeatureOptions(cache, engine, precision)
         return verify(
@@ -227,7 +227,7 @@ class AskedStack(CompiledStack):
         return find_learning_rate(
             self,
             self._need_compiled("find_learning_rate"),
-            self._source(train, "find_learning_rate"),
+            self._labelled(train, "find_learning_rate"),
             phase=phase or Phase(None, 1),
             lowest=lowest,
             highest=highest,

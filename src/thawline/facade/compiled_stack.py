@@ -11,6 +11,7 @@ from thawline.errors import ArgumentError
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import Stage
 from thawline.training.compiled import Compiled
+from thawline.training.naming import named_as
 
 
 class CompiledStack(StageSeries):
@@ -62,6 +63,10 @@ class CompiledStack(StageSeries):
     def _source(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
         """The images as the first stage takes them: as pixels, where the stack scales those itself."""
         return as_source(images, place, self.stages[0].value_range)
+
+    def _labelled(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
+        """The images with the classes in the order of the stack's, where it was trained on named ones."""
+        return named_as(self._source(images, place), self)
 
     def _need_compiled(self, method: str) -> Compiled:
         if self._compiled is None:

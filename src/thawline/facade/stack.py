@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Literal, Never
 
 import numpy as np
 
@@ -21,8 +21,10 @@ from thawline.features.options import EngineName, FeatureOptions, Precision, Sto
 from thawline.progress import say
 from thawline.stack.series import load_series
 from thawline.training.answer import evaluate, predict
+from thawline.training.class_weight import weights_by_number
 from thawline.training.fit import FitOptions, fit
 from thawline.training.keras_words import refuse_words
+from thawline.training.naming import named_as
 from thawline.training.phase import Phase, make_phases
 from thawline.training.planning.budget import Budget
 from thawline.training.planning.plan import Plan
@@ -66,7 +68,7 @@ class Stack(AskedStack):
         engine: EngineName = "auto",
         precision: Precision = "float32",
         storage: StorageName = "float32",
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | Mapping[str, float] | Literal["balanced"] | None = None,
         callbacks: Sequence[Any] = (),
         shuffle: bool | None = None,
         verbose: int | str = "auto",
@@ -83,9 +85,13 @@ class Stack(AskedStack):
         Every image is used exactly once per epoch. With the same seed, data, weights and views all strategies give
         the same losses, metrics and weights.
 
+        A stack that was trained on named classes keeps their order: classes of other images are found by name. For
+        other classes build a stack with a new head, or set `stack.class_names = ()`.
+
         Args:
             train: the images to learn from: a source, or what `ImageDataGenerator.flow*` give.
-            validation_data: images to measure on after each epoch, without augmentation.
+            validation_data: images to measure on after each epoch, without augmentation. Their classes are found by
+                name; those that are trained on as well, as far as that is known without reading files, are warned of.
             epochs: how many epochs; 1 by default. Or give phases.
             phases: spans of epochs with a set of learning layers each; see `Phase` for what else a phase may have.
             strategy: "joint", "precomputed", "streamed", or "auto": joint when nothing is frozen, else precomputed, or
@@ -101,7 +107,8 @@ class Stack(AskedStack):
                 differ by about 1e-2, and how far their directions agree is measured beforehand.
             storage: as which numbers features are kept: "float32", "float16", "bfloat16", or "auto" for the smallest
                 that costs no accuracy on a sample.
-            class_weight: weights of the loss by class number.
+            class_weight: weights of the loss by class name or number; "balanced" gives every class the same say, as
+                `train.class_weights()` does.
             callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
@@ -126,6 +133,7 @@ class Stack(AskedStack):
 
         Raises:
             ArgumentError: not compiled, or an argument that cannot work.
+            DataError: images have a class that the stack, or the training images, do not know.
             JointError: images, labels or a loss do not fit the stages.
             NothingToLearnError: everything is frozen.
             CacheFullError: strategy="precomputed" has no room for its features.
@@ -135,9 +143,11 @@ class Stack(AskedStack):
         """
         if keras_words:
             refuse_words(keras_words, signature(self.fit).parameters, self._source(train, "fit"))
+        given = self._source(train, "fit")
+        images = named_as(given, self)
         options = FitOptions(
             features=FeatureOptions(cache, engine, precision, storage),
-            class_weight=class_weight,
+            class_weight=weights_by_number(class_weight, given, images),
             callbacks=tuple(callbacks),
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
@@ -149,8 +159,8 @@ class Stack(AskedStack):
         )
         spans = make_phases(epochs, phases, strategy, views)
         compiled = self._need_compiled("fit")
-        held_out = None if validation_data is None else self._source(validation_data, "validation_data")
-        return fit(self, compiled, self._source(train, "fit"), spans, validation_data=held_out, options=options)
+        held_out = None if validation_data is None else self._labelled(validation_data, "validation_data")
+        return fit(self, compiled, images, spans, validation_data=held_out, options=options)
 
     def evaluate(
         self,
@@ -166,6 +176,9 @@ class Stack(AskedStack):
     ) -> Any:
         """Loss and metrics over all images, without augmentation.
 
+        Classes are found by name, in whatever order the images have them; one that they lack is a class without images.
+        Images that were trained on are not looked for, as a stack keeps no list of them; `thawline evaluate` does that.
+
         Args:
             data: images with labels.
             strategy: as in `fit`; "auto" takes features from the cache and adds those it lacks.
@@ -175,8 +188,13 @@ class Stack(AskedStack):
 
         Returns:
             A list with the loss and the metrics in the order of `compile`, or a dictionary.
+
+        Raises:
+            ArgumentError: not compiled, or an argument that cannot work.
+            DataError: the images have a class that the stack does not know.
+            JointError: images or labels do not fit the stages.
         """
-        compiled, images = self._need_compiled("evaluate"), self._source(data, "evaluate")
+        compiled, images = self._need_compiled("evaluate"), self._labelled(data, "evaluate")
         features = FeatureOptions(cache, engine, precision, storage)
         answers = evaluate(self, compiled, images, strategy=strategy, features=features, show_progress=verbose != 0)
         return answers if return_dict else list(answers.values())
@@ -193,6 +211,8 @@ class Stack(AskedStack):
         verbose: int | str = "auto",
     ) -> np.ndarray:
         """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
+
+        Classes are in the order of `class_names` of the stack, whatever order the images have them in.
 
         An image that cannot be decoded is an error; with the source's on_error="skip" its row is NaN and `unreadable`
         lists it.
@@ -275,7 +295,8 @@ def load(path: str | os.PathLike[str]) -> Stack:
     """
     stages, notes, model = load_series(path)
     stack = Stack(stages)
-    stack.class_names, stack.reading = notes["class_names"], notes["reading"]
+    stack.class_names, stack.output_class_names = notes["class_names"], notes["output_class_names"]
+    stack.reading = notes["reading"]
     if model.compiled:
         config = keras.saving.deserialize_keras_object(model.get_compile_config())
         optimizer = model.optimizer

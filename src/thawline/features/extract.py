@@ -88,14 +88,16 @@ def extract(
         UnreadableImageError, ImageChangedError: an image is bad, and the source's on_error is "raise".
     """
     started, worked = time.perf_counter(), time.process_time()
-    digests = source.content_digests(show_progress=show_progress)
+    image_keys = source.view_keys(show_progress=show_progress)
 
     def missing(part: np.ndarray) -> list[int]:
-        return features.missing([row_key(digests[index], view) for index, view in zip(*part.T.tolist(), strict=True)])
+        return features.missing(
+            [row_key(image_keys[index], view) for index, view in zip(*part.T.tolist(), strict=True)]
+        )
 
     def lacking() -> np.ndarray:
-        # Two equal files have the same features.
-        firsts = {digests[index]: index for index in reversed(range(len(source))) if not source.is_left_out(index)}
+        # Two equal files have the same features, unless each has views of its own.
+        firsts = {image_keys[index]: index for index in reversed(range(len(source))) if not source.is_left_out(index)}
         indices = np.sort(np.fromiter(firsts.values(), np.int64))
         wanted = np.column_stack([np.repeat(indices, views), np.tile(np.arange(views), len(indices))])
         return np.concatenate([wanted[:0], *(part[missing(part)] for part in in_batches(wanted, _LOOKED_UP))])
@@ -113,7 +115,7 @@ def extract(
             # While this process waited, another may have stored them.
             todo = lacking()
             with progress(description, len(todo), show=show_progress) as advance:
-                for keys, tensors in _compute(source, todo, digests, engine):
+                for keys, tensors in _compute(source, todo, image_keys, engine):
                     kept_in_float32 += features.write(keys, tensors)
                     extracted += len(keys)
                     advance(len(keys))
@@ -136,7 +138,7 @@ def heal(source: ImageSource, wanted: Sequence[Wanted], engine: Engine, features
     rows, healed = np.array(wanted, np.int64).reshape(-1, 2), 0
     # Readers come from several threads.
     with _healing:
-        for keys, tensors in _compute(source, rows, source.content_digests(show_progress=False), engine):
+        for keys, tensors in _compute(source, rows, source.view_keys(show_progress=False), engine):
             features.write(keys, tensors)
             healed += len(keys)
     warnings.warn(
@@ -146,14 +148,14 @@ def heal(source: ImageSource, wanted: Sequence[Wanted], engine: Engine, features
 
 
 def _compute(
-    source: ImageSource, wanted: np.ndarray, digests: Sequence[bytes], engine: Engine
+    source: ImageSource, wanted: np.ndarray, image_keys: Sequence[bytes], engine: Engine
 ) -> Generator[tuple[list[bytes], list[np.ndarray]], None, None]:
     """Keys and features, batch after batch; bad images are an error or left out, as the source says.
 
     Args:
         source: the images.
         wanted: an image's index and a view of it in each row, int64 (n, 2): a quarter of what tuples would take.
-        digests: of all images.
+        image_keys: what stands for each image, from `ImageSource.view_keys`.
         engine: who runs the prefix.
     """
 
@@ -164,7 +166,7 @@ def _compute(
             wanted_views = [view for _, view in group]
             made = source.attempt(source.views, index, wanted_views)
             if made is not None:
-                keys += [row_key(digests[index], view) for view in wanted_views]
+                keys += [row_key(image_keys[index], view) for view in wanted_views]
                 pictures += made
         return (keys, source.standardized(pictures)) if pictures else None
 

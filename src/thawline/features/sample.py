@@ -35,7 +35,7 @@ def try_storages(source: ImageSource, rows: int, engine: Engine, features: Featu
     sample = source.select(np.unique(np.linspace(0, len(source) - 1, count).astype(int)))
     extract(sample, 1, engine, features, description="trying storages on", show_progress=False)
     there = [index for index in range(len(sample)) if not sample.is_left_out(index)]
-    digests = sample.content_digests(show_progress=False)
-    tensors = features.read([row_key(digests[index], 0) for index in there])
+    image_keys = sample.view_keys(show_progress=False)
+    tensors = features.read([row_key(image_keys[index], 0) for index in there])
     labels = None if sample.labels is None or sample.labels.ndim != 1 else sample.labels[there]
     return choose_storage(measure_storages(tensors, rows, labels))

@@ -4,6 +4,9 @@ import numpy as np
 
 from thawline.report.scores import confidences, margins, predicted_classes
 
+# Answers whose likeliest class is so far ahead of the next one are no longer called uncertain.
+UNCERTAIN_MARGIN = 0.3
+
 
 def worst_mistakes(answers: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
     """Images that were answered wrong, the surest first.
@@ -24,11 +27,15 @@ def worst_mistakes(answers: np.ndarray, labels: np.ndarray, count: int) -> list[
 def most_uncertain(answers: np.ndarray, count: int) -> list[int]:
     """Images for which the two likeliest classes are nearly as likely, the nearest first.
 
+    Those that are `UNCERTAIN_MARGIN` or further apart are left out: they are not uncertain.
+
     Example:
-        >>> most_uncertain(np.array([[0.6, 0.4], [0.9, 0.1], [0.51, 0.49]]), 2)
+        >>> most_uncertain(np.array([[0.6, 0.4], [0.9, 0.1], [0.51, 0.49]]), 3)
         [2, 0]
     """
-    return _first(np.argsort(margins(answers), kind="stable"), count)
+    apart = margins(answers)
+    ordered = np.argsort(apart, kind="stable")
+    return _first(ordered[apart[ordered] < UNCERTAIN_MARGIN], count)
 
 
 def surest_right(answers: np.ndarray, labels: np.ndarray, count: int) -> list[int]:

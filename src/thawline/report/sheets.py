@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from thawline.data.captions import caption
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.report.grad_cam import heat_maps, overlay
 from thawline.report.scores import confidences, margins, predicted_classes
-from thawline.report.selection import most_uncertain, surest_right, worst_mistakes
+from thawline.report.selection import UNCERTAIN_MARGIN, most_uncertain, surest_right, worst_mistakes
 from thawline.report.value import Picture, PicturePair, Sheet
 
 # Enough to judge an augmentation by, small enough to mail.
@@ -24,7 +25,7 @@ def augmented_sheet(source: ImageSource) -> Sheet:
         picture
         for index in range(0, len(source), -(-len(source) // _AUGMENTED_IMAGES))
         for view in range(_AUGMENTED_VIEWS)
-        for picture in _pictures(source, index, f"{source.paths[index].name}, view {view}", view)
+        for picture in _pictures(source, index, f"{caption(source, index)}, view {view}", view)
     ]
     return Sheet("Augmented images", "Images as the model saw them in training.", pictures)
 
@@ -37,8 +38,7 @@ def mistakes_sheet(source: ImageSource, answers: np.ndarray) -> Sheet:
 
 
 def uncertain_sheet(source: ImageSource, answers: np.ndarray) -> Sheet:
-    """Images for which the two likeliest classes were nearly as likely."""
-    text = "Held-out images for which the two likeliest classes were nearly as likely; worth a look at their labels."
+    """Images for which the two likeliest classes were nearly as likely; none whose answer was clear."""
     apart = margins(answers)
     pictures = [
         picture
@@ -47,7 +47,13 @@ def uncertain_sheet(source: ImageSource, answers: np.ndarray) -> Sheet:
             source, index, f"{_describe(source, answers, index)}, the next one {100 * apart[index]:.1f} % behind"
         )
     ]
-    return Sheet("Most uncertain", text, pictures)
+    points = f"{100 * UNCERTAIN_MARGIN:.0f} percentage points"
+    text = (
+        f"Held-out images for which the two likeliest classes were less than {points} apart; worth a look at their "
+        "labels."
+    )
+    none = f"There were none: for every held-out image the answer was {points} or more ahead of the next one."
+    return Sheet("Most uncertain", text if pictures else none, pictures)
 
 
 def attention_sheet(model: Any, source: ImageSource, answers: np.ndarray) -> Sheet:
@@ -60,7 +66,7 @@ def attention_sheet(model: Any, source: ImageSource, answers: np.ndarray) -> She
     """
     title, labels = "What spoke for the answer", source.known_labels
     chosen = [*worst_mistakes(answers, labels, _EXPLAINED), *surest_right(answers, labels, _EXPLAINED)]
-    shown = [(index, picture) for index in chosen for picture in _pictures(source, index, source.paths[index].name)]
+    shown = [(index, picture) for index in chosen for picture in _pictures(source, index, caption(source, index))]
     if not shown:
         return Sheet(title, "There are no images to look at.")
     images = np.stack([source.image(index) for index, _ in shown]).astype(np.float32)
@@ -92,7 +98,7 @@ def _describe(source: ImageSource, answers: np.ndarray, index: int) -> str:
     names, label = source.class_names, int(source.known_labels[index])
     answer, sure = int(predicted_classes(answers[[index]])[0]), float(confidences(answers[[index]])[0])
     called = "right" if answer == label else f"called {names[answer]}"
-    return f"{source.paths[index].name}: {names[label]}, {called} ({100 * sure:.0f} %)"
+    return f"{caption(source, index)}: {names[label]}, {called} ({100 * sure:.0f} %)"
 
 
 def _pictures(source: ImageSource, index: int, caption: str, view: int = 0) -> list[Picture]:

@@ -37,6 +37,7 @@ class Backbone:
         name: what `build` and recipes call it.
         image_size: the height and width in pixels its published weights were made for.
         value_range: the smallest and largest value that the input of the model from `build` expects.
+        weight_count: how many weights it has, without a classifier.
         front: what `build` puts in front of Keras' model, by Keras' name for it: "caffe" (RGB to BGR, minus
             the channels' means), "torch" (minus the channels' means, by their deviations), or None.
     """
@@ -44,62 +45,80 @@ class Backbone:
     name: str
     image_size: tuple[int, int]
     value_range: ValueRange
+    weight_count: int
     front: str | None = None
 
 
-def _rows(value_range: ValueRange, front: str | None, sizes: dict[str, int]) -> dict[str, Backbone]:
-    return {name: Backbone(name, (size, size), value_range, front) for name, size in sizes.items()}
+def _rows(value_range: ValueRange, front: str | None, known: dict[str, tuple[int, int]]) -> dict[str, Backbone]:
+    return {name: Backbone(name, (size, size), value_range, count, front) for name, (size, count) in known.items()}
 
 
-# Sizes and ways from the source of Keras 3.15: each module's default_size and its preprocess_input.
+# Sizes and ways from the source of Keras 3.15: each module's default_size and its preprocess_input. Numbers of weights
+# are what its models without a classifier count.
 _BACKBONES: dict[str, Backbone] = {
     **_rows(
         (-1.0, 1.0),
         None,
         {
-            "InceptionResNetV2": 299,
-            "InceptionV3": 299,
-            "MobileNet": 224,
-            "MobileNetV2": 224,
-            "NASNetLarge": 331,
-            "NASNetMobile": 224,
-            "ResNet50V2": 224,
-            "ResNet101V2": 224,
-            "ResNet152V2": 224,
-            "Xception": 299,
+            "InceptionResNetV2": (299, 54_336_736),
+            "InceptionV3": (299, 21_802_784),
+            "MobileNet": (224, 3_228_864),
+            "MobileNetV2": (224, 2_257_984),
+            "NASNetLarge": (331, 84_916_818),
+            "NASNetMobile": (224, 4_269_716),
+            "ResNet50V2": (224, 23_564_800),
+            "ResNet101V2": (224, 42_626_560),
+            "ResNet152V2": (224, 58_331_648),
+            "Xception": (299, 20_861_480),
         },
     ),
     **_rows(
         PIXELS,
         None,
         {
-            "ConvNeXtTiny": 224,
-            "ConvNeXtSmall": 224,
-            "ConvNeXtBase": 224,
-            "ConvNeXtLarge": 224,
-            "ConvNeXtXLarge": 224,
-            "EfficientNetB0": 224,
-            "EfficientNetB1": 240,
-            "EfficientNetB2": 260,
-            "EfficientNetB3": 300,
-            "EfficientNetB4": 380,
-            "EfficientNetB5": 456,
-            "EfficientNetB6": 528,
-            "EfficientNetB7": 600,
-            "EfficientNetV2B0": 224,
-            "EfficientNetV2B1": 240,
-            "EfficientNetV2B2": 260,
-            "EfficientNetV2B3": 300,
-            "EfficientNetV2S": 384,
-            "EfficientNetV2M": 480,
-            "EfficientNetV2L": 480,
-            "MobileNetV3Large": 224,
-            "MobileNetV3Small": 224,
+            "ConvNeXtTiny": (224, 27_820_128),
+            "ConvNeXtSmall": (224, 49_454_688),
+            "ConvNeXtBase": (224, 87_566_464),
+            "ConvNeXtLarge": (224, 196_230_336),
+            "ConvNeXtXLarge": (224, 348_147_968),
+            "EfficientNetB0": (224, 4_049_571),
+            "EfficientNetB1": (240, 6_575_239),
+            "EfficientNetB2": (260, 7_768_569),
+            "EfficientNetB3": (300, 10_783_535),
+            "EfficientNetB4": (380, 17_673_823),
+            "EfficientNetB5": (456, 28_513_527),
+            "EfficientNetB6": (528, 40_960_143),
+            "EfficientNetB7": (600, 64_097_687),
+            "EfficientNetV2B0": (224, 5_919_312),
+            "EfficientNetV2B1": (240, 6_931_124),
+            "EfficientNetV2B2": (260, 8_769_374),
+            "EfficientNetV2B3": (300, 12_930_622),
+            "EfficientNetV2S": (384, 20_331_360),
+            "EfficientNetV2M": (480, 53_150_388),
+            "EfficientNetV2L": (480, 117_746_848),
+            "MobileNetV3Large": (224, 2_996_352),
+            "MobileNetV3Small": (224, 939_120),
         },
     ),
-    **_rows(PIXELS, "caffe", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224, "VGG16": 224, "VGG19": 224}),
-    **_rows(PIXELS, "torch", {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224}),
-    "efficientnet_lite0": Backbone("efficientnet_lite0", efficientnet_lite0.IMAGE_SIZE, efficientnet_lite0.VALUE_RANGE),
+    **_rows(
+        PIXELS,
+        "caffe",
+        {
+            "ResNet50": (224, 23_587_712),
+            "ResNet101": (224, 42_658_176),
+            "ResNet152": (224, 58_370_944),
+            "VGG16": (224, 14_714_688),
+            "VGG19": (224, 20_024_384),
+        },
+    ),
+    **_rows(
+        PIXELS,
+        "torch",
+        {"DenseNet121": (224, 7_037_504), "DenseNet169": (224, 12_642_880), "DenseNet201": (224, 18_321_984)},
+    ),
+    "efficientnet_lite0": Backbone(
+        "efficientnet_lite0", efficientnet_lite0.IMAGE_SIZE, efficientnet_lite0.VALUE_RANGE, 3_413_024
+    ),
 }
 
 # ImageNet's means and deviations per channel, from keras.applications.imagenet_utils; Caffe's as BGR.
@@ -126,21 +145,29 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Backbone:
     """The backbone of this name. Costs nothing: no model is built.
 
+    Case, hyphens and underscores do not matter: `mobilenet_v2` is MobileNetV2.
+
     Raises:
         ArgumentError: no backbone has this name. The message names the nearest.
 
     Example:
-        >>> find("MobileNetV2")
-        Backbone(name='MobileNetV2', image_size=(224, 224), value_range=(-1.0, 1.0), front=None)
+        >>> find("mobilenet_v2")
+        Backbone(name='MobileNetV2', image_size=(224, 224), value_range=(-1.0, 1.0), weight_count=2257984, front=None)
     """
-    if name in _BACKBONES:
-        return _BACKBONES[name]
-    by_lower_case = {known.lower(): known for known in _BACKBONES}
-    near = difflib.get_close_matches(str(name).lower(), by_lower_case, n=3)
-    nearest = f" Nearest: {', '.join(by_lower_case[known] for known in near)}." if near else ""
+    plain = {_plain(known): backbone for known, backbone in _BACKBONES.items()}
+    if _plain(name) in plain:
+        return plain[_plain(name)]
+    near = difflib.get_close_matches(_plain(name), plain, n=3)
+    nearest = f" Nearest: {', '.join(plain[known].name for known in near)}." if near else ""
     raise ArgumentError(
-        f"No backbone is named {name!r}.{nearest} thawline.stack.backbones.names() lists all {len(_BACKBONES)}."
+        f"No backbone is named {name!r}.{nearest} tl.backbones.names(), or  thawline backbones  on the command line, "
+        f"lists all {len(_BACKBONES)}."
     )
+
+
+def _plain(name: Any) -> str:
+    """A name without what people write in different ways."""
+    return str(name).casefold().replace("-", "").replace("_", "")
 
 
 def build(
@@ -153,7 +180,7 @@ def build(
     """A backbone as a Keras model, without its classifier.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`, in whatever case.
         image_size: height and width in pixels, or one number for a square; None for the backbone's own.
         weights: "imagenet" for the published ones (Keras looks into its cache, then downloads;
             `efficientnet_lite0` has them from a package), None for random ones, or the path of a file
@@ -181,10 +208,10 @@ def build(
         raise ArgumentError(f"pooling is None, 'avg' or 'max', but {pooling!r} came. Choose one of them.")
     path = _check_weights(weights)
     published = weights == "imagenet"
-    builder = _OWN_BUILDERS.get(name, _build_from_keras)
+    builder = _OWN_BUILDERS.get(backbone.name, _build_from_keras)
     model = builder(backbone, size, published, pooling)
     if path is not None:
-        _load_weights(name, model, path)
+        _load_weights(backbone.name, model, path)
     return model
 
 

@@ -38,6 +38,7 @@ class StageSeries:
         stages: the stages in order.
         model: the joined `keras.Model`, which shares the stages' weights. It takes pixels from 0 to 255.
         class_names: what the outputs stand for, once the stack was trained on named classes.
+        output_class_names: the same for each of several outputs, by the output's name.
         reading: how images were read for the training, as plain values; None before it.
 
     Raises:
@@ -48,6 +49,7 @@ class StageSeries:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = tuple(stages)
         self.class_names: tuple[str, ...] = ()
+        self.output_class_names: dict[str, tuple[str, ...]] = {}
         self.reading: dict[str, Any] | None = None
         _check_names(self.stages)
         self.model = _join(self.stages)
@@ -144,11 +146,14 @@ class StageSeries:
             return
         # Class numbers say how wide the answer must be only together with the class count.
         width = wanted.shape[-1] if len(wanted.shape) == 2 else class_count
-        if given.shape[-1] is not None and given.shape[-1] != width:
+        units = given.shape[-1]
+        if units is not None and units != width:
             have = f"the images have {class_count} classes and want" if class_count else "the labels have"
+            lacks = width == class_count < units
+            advice = "; where the images lack classes, name all of them in classes= or class_names=" if lacks else ""
             raise JointError(
-                f"Stage {name!r} gives {given.shape[-1]} values per image, but {have} {width}. "
-                f"Build the last layer with {width} units."
+                f"Stage {name!r} gives {units} values per image, but {have} {width}. "
+                f"Build the last layer with {width} units{advice}."
             )
 
     def _check_output_names(self, wanted: dict[str, TensorSpec]) -> None:
@@ -188,6 +193,7 @@ class StageSeries:
         entry = {
             "version": _ENTRY_VERSION,
             "class_names": list(self.class_names),
+            "output_class_names": {name: list(names) for name, names in self.output_class_names.items()},
             "reading": self.reading,
             "stages": [
                 {"name": stage.name, "layer": stage.model.name, "value_range": stage.value_range}
@@ -225,8 +231,12 @@ def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], dict[str, An
     stages = [
         Stage(model.get_layer(item["layer"]), item["name"], value_range=item["value_range"]) for item in entry["stages"]
     ]
-    # Files of thawline 0.1.0 may know nothing of the reading.
-    notes = {"class_names": tuple(entry["class_names"]), "reading": entry.get("reading")}
+    # Files of thawline 0.1.0 may know nothing of the reading, nor of the classes of several outputs.
+    notes = {
+        "class_names": tuple(entry["class_names"]),
+        "output_class_names": {name: tuple(names) for name, names in entry.get("output_class_names", {}).items()},
+        "reading": entry.get("reading"),
+    }
     return stages, notes, model
 
 

@@ -22,9 +22,11 @@ from thawline.training.checkpoints.checkpoint import Checkpoint, restore
 from thawline.training.checkpoints.identity import identify
 from thawline.training.checkpoints.phase_files import BestWeights, save_phase
 from thawline.training.checkpoints.random_state import put_random_state, random_state
+from thawline.training.common_images import warn_of_common_images
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
-from thawline.training.part import Part, check_answers, check_same_classes, make_part
+from thawline.training.naming import name_classes, named_as
+from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
 from thawline.training.planning.budget import Budget
@@ -77,6 +79,8 @@ def fit(
         A `keras.callbacks.History` over all phases; its `record` is a FitRecord, its `phases` are PhaseMarks.
     """
     parts, validation_data = _checked(series, compiled, train, phases, validation_data)
+    if validation_data is not None:
+        warn_of_common_images(train, validation_data)
     history = keras.callbacks.History()
     history.on_train_begin()
     history.record, history.phases = FitRecord(), []
@@ -87,7 +91,8 @@ def fit(
         run.run_phase(part)
     # Keras saves an optimizer that was never built, but cannot load it.
     compiled.build_optimizer(series.model.trainable_variables)
-    series.class_names, series.reading = train.class_names, describe_reading(train)
+    name_classes(series, train)
+    series.reading = describe_reading(train)
     return history
 
 
@@ -125,13 +130,13 @@ def _checked(
 ) -> tuple[list[Part], ImageSource | None]:
     """The parts that the phases train, and the validation images without augmentation; all of it fits together."""
     parts = [make_part(series, phase, number) for number, phase in enumerate(phases, start=1)]
+    validation = None if validation is None else named_as(validation, train)
     for source in (train, validation):
         if source is not None:
             series.check_input(source.spec)
             for part in parts:
                 loss = compiled.phase_options(part)["loss"]
                 check_answers(part, loss, source.target_spec, len(source.class_names))
-    check_same_classes(train, validation)
     return parts, None if validation is None else validation.unaugmented()
 
 
@@ -261,7 +266,7 @@ class _Run:
             PhaseMark(f"phase {part.number}", first, max(epochs), plan.strategy, plan.views, part.learned, best_epoch)
         )
         if self._checkpoint is not None:
-            self._series.class_names = self._train.class_names
+            name_classes(self._series, self._train)
             # Keras saves an optimizer that was never built, but cannot load it.
             self._compiled.build_optimizer(self._series.model.trainable_variables)
             values = best.values if isinstance(best, BestWeights) else None

@@ -5,7 +5,6 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.data.labels import TargetSpec
-from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, JointError, NothingToLearnError
 from thawline.specs import TensorSpec
 from thawline.stack.learning import find_layers
@@ -123,15 +122,6 @@ def check_answers(part: Part, loss: Any, targets: TargetSpec, class_count: int) 
             )
     part.series.check_targets(targets, class_count)
     _check_loss(part.series.stages[-1], loss, targets, part.number)
-
-
-def check_same_classes(train: ImageSource, validation: ImageSource | None) -> None:
-    """Raises ArgumentError when both sides have other classes, or in another order."""
-    if validation is not None and validation.class_names != train.class_names:
-        raise ArgumentError(
-            f"Training has the classes {', '.join(train.class_names)}, validation {', '.join(validation.class_names)}. "
-            "Both need the same in the same order: give classes= to the second source."
-        )
 
 
 def _fits(part: Part, targets: TargetSpec, class_count: int) -> bool:

@@ -27,7 +27,8 @@ def left_as_it_was(series: StageSeries, compiled: Compiled, *others: Any) -> Ite
     models = [series.model, *others]
     layers = [(layer, layer.trainable) for model in models for layer in model._flatten_layers()]
     variables = [variable for model in models for variable in model.variables]
-    state, class_names, reading = values_of(variables), series.class_names, series.reading
+    state, reading = values_of(variables), series.reading
+    class_names, output_class_names = series.class_names, series.output_class_names
     drawn, arrays = random_state()
     try:
         yield
@@ -35,7 +36,7 @@ def left_as_it_was(series: StageSeries, compiled: Compiled, *others: Any) -> Ite
         # From the outside in: setting a model sets all its layers.
         for layer, trainable in layers:
             layer.trainable = trainable
-        series.class_names, series.reading = class_names, reading
+        series.class_names, series.output_class_names, series.reading = class_names, output_class_names, reading
         assign(variables, state)
         put_random_state(drawn, arrays)
         series.model.compile(optimizer=compiled.optimizer, **compiled.options)

@@ -165,7 +165,6 @@ def test_preprocessing_functions_that_give_no_such_image_are_named(function, cam
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rescale": 0.5, "preprocessing_function": halve}, "exclude each other: .* scale its results once more"),
         ({"rescale": float("inf")}, "rescale is a finite number; got inf"),
         ({"preprocessing_function": 3}, "preprocessing_function is a function image -> image; got 3"),
         ({"zca_epsilon": -1}, "zca_epsilon is a number from 0 up; got -1"),
@@ -175,6 +174,16 @@ def test_preprocessing_functions_that_give_no_such_image_are_named(function, cam
 def test_values_that_cannot_work_are_refused(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         Augmentation(**arguments)
+
+
+def test_rescale_beside_a_function_takes_what_keeps_pixels_and_refuses_what_scales():
+    given = Augmentation(rescale=0.5, preprocessing_function=halve).apply(IMAGES[0], Draw())
+    np.testing.assert_allclose(given, IMAGES[0] / 4)
+    tenth = Augmentation(rescale=0.5, preprocessing_function=lambda image: image / 255)
+    with pytest.raises(
+        ArgumentError, match=r"exclude each other here: .* from 0 to 1 of pixels from 0 to 255, and the"
+    ):
+        tenth.apply(IMAGES[0], Draw())
 
 
 def test_statistics_are_not_equal_to_something_else():

@@ -23,8 +23,8 @@ class Epochs:
 
     Where Keras drives, the view of a batch is the number of the epoch in which its pass over the images began: the
     epoch's own number, unless `steps_per_epoch` spreads a pass over several epochs. A batch that is read ahead belongs
-    to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere every request shows
-    a new view, so that a batch that is asked for again looks different.
+    to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere every request
+    shows a new view, so that a batch that is asked for again looks different.
 
     Args:
         batches: how many batches a pass over the images has.

@@ -242,7 +242,7 @@ class ImageIterator(Iterator):
     Attributes:
         seed: decides order and views; taken by `take_seed` when none was given.
         epoch: the epoch that comes next, or is going on, from 0; set it to go on from a later one.
-        index_array: int64 (n,), the order at hand.
+        index_array: int64 (n,), the order of the batch that was given last.
         workers: set it to the number of threads that make a batch (by default as many as there are cores). It reads 1:
             Keras' own queue of workers forgets batches between epochs, and is not used.
     """
@@ -255,6 +255,7 @@ class ImageIterator(Iterator):
         self._threads = os.cpu_count() or 1
         # The last view of each image outside Keras' epochs.
         self._last_views = np.full(self.n, -1, np.int64)
+        self._last_order: int | None = None
         self._has_warned = False
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
 
@@ -293,8 +294,8 @@ class ImageIterator(Iterator):
 
     @property
     def index_array(self) -> np.ndarray:
-        """The order at hand, int64 (n,): image `index_array[i]` comes at place i."""
-        return self._order_of(self._epochs.order)
+        """The order of the batch that was given last, int64 (n,): image `index_array[i]` comes at place i."""
+        return self._order_of(self._epochs.order if self._last_order is None else self._last_order)
 
     def reset(self) -> None:
         """Makes `next()` begin with the first batch again."""
@@ -332,6 +333,7 @@ class ImageIterator(Iterator):
         """Ends an epoch that has begun; otherwise shuffles."""
         with self.lock:
             is_whole = self._epochs.end()
+            self._last_order = None
         if is_whole or self._has_warned:
             return
         self._has_warned = True
@@ -361,6 +363,7 @@ class ImageIterator(Iterator):
 
     def _shown(self, position: int, shown: Shown) -> tuple[np.ndarray, int]:
         """The images of a batch and their view: the first that none of them has shown, where none is given."""
+        self._last_order = shown.order
         chosen = self._order_of(shown.order)[self._chunk(position)]
         if shown.view is not None:
             return chosen, shown.view

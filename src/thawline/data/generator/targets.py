@@ -67,8 +67,11 @@ def _numbers(values: Any, columns: Sequence[str]) -> Labels:
             "class_mode='categorical'), or give their numbers."
         )
     if given.ndim == 2 and given.shape[1] > 1 and np.isin(given, (0, 1)).all() and (given.sum(axis=1) == 1).all():
-        names = columns if len(columns) == given.shape[1] else [str(number) for number in range(given.shape[1])]
-        return Categorical(given.argmax(axis=1).astype(np.int32), names)
+        are_named = len(columns) == given.shape[1]
+        names = columns if are_named else [str(number) for number in range(given.shape[1])]
+        classes = Categorical(given.argmax(axis=1).astype(np.int32), names)
+        classes.has_numbers_only = not are_named
+        return classes
     if given.dtype.kind == "f":
         return Regression(given.astype(np.float32))
     # Class numbers or whole numbers: the loss knows. As in Keras, one axis is enough for either.

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from thawline.arguments import as_whole, height_and_width
-from thawline.data.class_names import as_class_names
+from thawline.data.given_classes import as_class_names
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
 from thawline.data.resize import FILE_CHANNELS
 from thawline.data.sources.cells import are_flag_lists
+from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import Masks, mask_arrays
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
@@ -46,9 +47,10 @@ class ImageArrays(ImageSource):
         masks: for each image a mask of its size, whole numbers from 0 to 255 or booleans, (n, height, width) or (n,
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), which are resized to the nearest
             pixel and get the geometry of their image's view; labels, one class each, serve exact splits only.
+        others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
-        ArgumentError: a word is not known.
+        ArgumentError: an argument or a word is not known.
         DataError: the images are no uint8 pixels of that shape, or the labels do not fit them.
 
     Example:
@@ -72,7 +74,10 @@ class ImageArrays(ImageSource):
         class_names: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
         sample_weights: Any = None,
         masks: Any = None,
+        **others: Any,
     ) -> None:
+        words = take_words(type(self), others, {"label_mode": as_label_mode(label_mode), "shuffle": True})
+        label_mode = words["label_mode"]
         array = _checked_images(images)
         if image_size is not None:
             image_size = height_and_width(image_size)
@@ -91,6 +96,7 @@ class ImageArrays(ImageSource):
             seed=seed,
             weights=sample_weights,
         )
+        self.shuffle = words["shuffle"]
 
 
 def _checked_images(images: Any) -> np.ndarray:
@@ -167,13 +173,16 @@ def _one_set(
         # A DataFrame; its columns name the classes of multi_label.
         class_names = given.columns if mode == "multi_label" and class_names is None else class_names
         given = given.to_numpy()
+    given_names = class_names
     class_names = None if class_names is None else as_class_names(class_names)
     if given is None:
         return class_labels("input" if mode == "input" else "none", None, (), shape)
     if len(given) != count:
         raise DataError(f"{name} are one for each of {count} images; got {len(given)}.")
     if mode == "multi_label":
-        return read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+        hot = read_labels(mode, _label_sets(given, class_names, name), _multi_names(given, class_names), shape, name)
+        hot.has_numbers_only = class_names is None and _is_multi_hot(given)
+        return hot
     if mode == "regression":
         table = np.asarray(given)
         if table.ndim not in (1, 2):
@@ -198,18 +207,21 @@ def _one_set(
         raise DataError(
             f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. {advice}"
         )
-    _refuse_other_numbers(names, name)
-    return class_labels(mode, numbers.astype(np.int32), names, shape)
+    if class_names is not None:
+        _refuse_moved_numbers(given_names, name)
+    labels = class_labels(mode, numbers.astype(np.int32), names, shape)
+    labels.has_numbers_only = class_names is None
+    return labels
 
 
-def _refuse_other_numbers(names: Sequence[str], labels: str) -> None:
-    """Refuses names that are the class numbers in another order: which of the two a label means is not clear."""
-    numbers = [str(number) for number in range(len(names))]
-    moved = [number for number, called in zip(numbers, names, strict=True) if number != called]
-    if moved and sorted(names) == sorted(numbers):
+def _refuse_moved_numbers(names: Any, labels: str) -> None:
+    """Refuses numbers as names of other class numbers: which of the two a label means is not clear."""
+    numbers = [as_whole(name) for name in names]
+    moved = [number for number, called in enumerate(numbers) if called != number]
+    if moved and sorted(map(str, numbers)) == sorted(map(str, range(len(numbers)))):
         raise ArgumentError(
-            f"{labels} are class numbers, and class_names calls class {moved[0]} {names[int(moved[0])]!r}. Give the "
-            "labels as text, labels.astype(str), or class_names in the order of the numbers."
+            f"{labels} are class numbers, and class_names calls class {moved[0]} {numbers[moved[0]]}. Give the labels "
+            "as text, labels.astype(str), or the names as text in the order of the class numbers."
         )
 
 

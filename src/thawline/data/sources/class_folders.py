@@ -5,6 +5,7 @@ do not depend on what one copy of the data lacks.
 """
 
 import difflib
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from thawline.data.sources.scan import files_inside, find_images, is_image, known_endings, skipped_note, subfolders
-from thawline.data.sources.sides import refuse_sides
+from thawline.data.sources.sides import look_like_sides, refuse_sides
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 # Names of the folder itself, of which all images are one class then, as Keras' users write it.
@@ -47,7 +48,12 @@ class Listing:
 
 
 def list_classes(
-    directory: Path, classes: Sequence[str] | None, *, are_needed: bool = True, follow_links: bool = False
+    directory: Path,
+    classes: Sequence[str] | None,
+    *,
+    are_needed: bool = True,
+    loose: bool = False,
+    follow_links: bool = False,
 ) -> Listing:
     """The images in the class folders of a folder.
 
@@ -56,6 +62,7 @@ def list_classes(
         classes: the class folders in the order of their numbers; None takes all, sorted.
         are_needed: whether images need a class. Where they do not, images directly inside are taken when no class
             folder holds any.
+        loose: whether images directly inside are taken, too, when class folders hold some; no image has a class then.
         follow_links: whether folders that are symbolic links are entered, each folder once.
 
     Raises:
@@ -73,7 +80,8 @@ def list_classes(
         _check_names(names)
         _refuse_misspelt(directory, names)
     listing = _in_folders(directory, names, follow_links)
-    if not listing.paths and classes is None and not are_needed:
+    is_flat = not listing.paths or (loose and _count_inside(directory) > 0)
+    if is_flat and classes is None and not are_needed:
         skipped = Counter[str]()
         flat = find_images(directory, skipped, follow_links=follow_links)
         listing = Listing(flat, None, (), dict(skipped))
@@ -115,8 +123,9 @@ def _in_folders(directory: Path, names: Sequence[str], follow_links: bool) -> Li
     numbers: list[int] = []
     skipped = Counter[str]()
     for number, name in enumerate(names):
-        if (directory / name).is_dir():
-            found = find_images(directory / name, skipped, follow_links=follow_links)
+        folder = _folder_of(directory, name)
+        if folder is not None:
+            found = find_images(folder, skipped, follow_links=follow_links)
             paths += found
             numbers += [number] * len(found)
     return Listing(paths, np.array(numbers, np.int32), tuple(names), dict(skipped))
@@ -140,7 +149,18 @@ def _check_names(classes: Sequence[str]) -> None:
 
 
 def _missing(directory: Path, classes: Sequence[str]) -> list[str]:
-    return [name for name in classes if not (directory / name).is_dir()]
+    return [name for name in classes if _folder_of(directory, name) is None]
+
+
+def _folder_of(directory: Path, name: str) -> Path | None:
+    """The folder of a class, also where its accents are composed in another way, as they are on a Mac."""
+    if (directory / name).is_dir():
+        return directory / name
+    wanted = unicodedata.normalize("NFC", name)
+    if wanted.isascii():
+        return None
+    folders = _nested_folders(directory, len(PurePosixPath(name).parts))
+    return next((directory / folder for folder in folders if unicodedata.normalize("NFC", folder) == wanted), None)
 
 
 def _refuse_misspelt(directory: Path, classes: Sequence[str]) -> None:
@@ -218,6 +238,14 @@ def _say_what_is_left(directory: Path, listing: Listing) -> None:
         warnings.warn(
             f"Class folders without images: {_list(empty)}. They are classes with 0 images, so that the other classes "
             "keep their numbers; to leave them out, delete them or name the others in classes=.",
+            stacklevel=4,
+        )
+    sides = look_like_sides([directory / name for name in listing.class_names])
+    if sides:
+        warnings.warn(
+            f"{_list(folder.name for folder in sides)} in {str(directory)!r} look like sides of a split, with the same "
+            "folders inside, but are taken as classes, because there are other folders beside them. If they are sides, "
+            f"use ImageFolder.splits({str(directory)!r}).",
             stacklevel=4,
         )
     outside = _count_inside(directory)

@@ -4,11 +4,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from thawline.arguments import height_and_width
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
 from thawline.data.labels import Labels
+from thawline.data.sources.keras_words import take_words
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import find_images, known_endings, skipped_note
 from thawline.data.sources.source import ImageSource
@@ -22,9 +23,10 @@ class ImageFiles(ImageSource):
         paths: files, and folders of which every image is taken, in sorted order.
         image_size, batch_size, color_mode, interpolation, resize, background, fast_jpeg, on_error: as in
             `ImageFolder`.
+        others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
-        ArgumentError: a single path instead of a list.
+        ArgumentError: a single path instead of a list, or an argument that is not known.
         FolderNotFoundError: a path does not exist.
         DataError: no path names an image.
     """
@@ -41,7 +43,10 @@ class ImageFiles(ImageSource):
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
+        **others: Any,
     ) -> None:
+        words = take_words(type(self), others, {"resize": resize, "shuffle": True})
+        resize = words["resize"]
         if isinstance(paths, str | os.PathLike):
             raise ArgumentError(f"paths is a list of files and folders; got {paths!r}. Write [{str(paths)!r}].")
         skipped: Counter[str] = Counter()
@@ -70,4 +75,5 @@ class ImageFiles(ImageSource):
             batch_size=batch_size,
             seed=0,
         )
+        self.shuffle = words["shuffle"]
         self._leave_out_unreadable(on_error)

@@ -51,7 +51,8 @@ class ImageFolder(ImageSource):
         others: words of `keras.utils.image_dataset_from_directory`, which are taken where they mean the same
             (`class_names`, `labels=None`, `crop_to_aspect_ratio`, ...) and else answered with what stands for them.
 
-    Without labels (label_mode "none" or "input") or with masks, images may also lie directly inside the folder.
+    Without labels (label_mode "none" or "input") or with masks, images may also lie directly inside the folder; none
+    has a class then.
 
     Raises:
         FolderNotFoundError: there is no such folder.
@@ -84,12 +85,20 @@ class ImageFolder(ImageSource):
         **others: Any,
     ) -> None:
         words = take_words(
-            type(self), others, {"label_mode": label_mode, "classes": classes, "resize": resize, "shuffle": True}
+            type(self),
+            others,
+            {"label_mode": as_label_mode(label_mode), "classes": classes, "resize": resize, "shuffle": True},
         )
-        label_mode, classes, resize = as_label_mode(words["label_mode"]), words["classes"], words["resize"]
+        label_mode, classes, resize = words["label_mode"], words["classes"], words["resize"]
         self.directory = Path(directory)
         is_labelled = masks is None and label_mode not in ("input", "none")
-        listing = list_classes(self.directory, _as_names(classes), are_needed=is_labelled, follow_links=follow_links)
+        listing = list_classes(
+            self.directory,
+            _as_names(classes),
+            are_needed=is_labelled,
+            loose=not is_labelled,
+            follow_links=follow_links,
+        )
         if is_labelled:
             refuse_one_class(self.directory, listing)
         paths, names, numbers = listing.paths, listing.class_names, listing.numbers

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from thawline.arguments import height_and_width
-from thawline.data.class_names import as_class_names, is_empty
 from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
+from thawline.data.given_classes import as_class_names, is_empty
 from thawline.data.labels import (
     LabelMode,
     Labels,
@@ -21,6 +21,7 @@ from thawline.data.labels import (
     read_labels,
 )
 from thawline.data.sources.cells import are_flags, class_lists, flags, list_in, number_rows
+from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.masks import MaskPictures, Masks
 from thawline.data.sources.named_files import named_files
 from thawline.data.sources.pictures import FilePictures
@@ -65,6 +66,7 @@ class ImageFrame(ImageSource):
         class_names: the classes in the order of their numbers, text or numbers, which are taken as text; None takes
             those that occur, sorted as text, as class folders are ("10" comes before "2"). A dictionary for several
             outputs.
+        others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
         FolderNotFoundError: there is no such CSV file.
@@ -103,7 +105,12 @@ class ImageFrame(ImageSource):
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
         class_names: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+        **others: Any,
     ) -> None:
+        words = take_words(
+            type(self), others, {"label_mode": as_label_mode(label_mode), "resize": resize, "shuffle": True}
+        )
+        label_mode, resize = words["label_mode"], words["resize"]
         self._table = read_table(table, path_column)
         self.directory = self._table.home if directory is None else Path(directory)
         names = self._table.column(path_column, "path_column")
@@ -135,6 +142,7 @@ class ImageFrame(ImageSource):
             seed=seed,
             weights=weights,
         )
+        self.shuffle = words["shuffle"]
         self._leave_out_unreadable(on_error)
 
     def column(self, name: str) -> list[Any] | None:

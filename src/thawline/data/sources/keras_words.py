@@ -19,22 +19,25 @@ _LABEL_MODES = {"int": "sparse", None: "none"}
 _SPLIT = (
     "Split the source: train, val = {kind}(...).split(validation={share}). Sides go by content: copies stay together."
 )
-_CALLED = "It is called {name} here."
-
 # Words that mean something else here, or nothing.
 _INSTEAD = {
     "validation_split": _SPLIT,
     "subset": _SPLIT,
-    "target_size": _CALLED.format(name="image_size"),
-    "class_mode": _CALLED.format(name="label_mode"),
-    "classes": _CALLED.format(name="class_names"),
-    "x_col": _CALLED.format(name="path_column"),
-    "y_col": _CALLED.format(name="label_columns"),
-    "weight_col": _CALLED.format(name="weight_column"),
-    "sample_weight": _CALLED.format(name="sample_weights"),
     "keep_aspect_ratio": "Give resize='crop', or 'pad'.",
     "dtype": "Batches are uint8 pixels from 0 to 255, or float32 after augment(rescale=...).",
     "preprocessing_function": "Give it to the source: {kind}(...).augment(preprocessing_function=...).",
+}
+
+# Other names of arguments; a source has at most one of those that stand for a word.
+_CALLED = {
+    "target_size": ("image_size",),
+    "class_mode": ("label_mode",),
+    "classes": ("class_names",),
+    "x_col": ("path_column",),
+    "y_col": ("label_columns",),
+    "weight_col": ("weight_column",),
+    "sample_weight": ("sample_weights", "weight_column"),
+    "dataframe": ("table",),
 }
 
 
@@ -83,13 +86,15 @@ def take_words(kind: type, given: Mapping[str, Any], arguments: Mapping[str, Any
         if word not in _TAKEN:
             _refuse(kind, word, value)
         for name, new in _TAKEN[word](kind, value).items():
+            if name not in arguments:
+                _refuse(kind, word, value)
             old = changed.get(name)
             is_free = name not in set_by and (name not in defaults or old == defaults[name].default)
             if not is_free and old != new:
                 other = set_by.get(name, name)
                 raise ArgumentError(f"{word}={value!r} and {other}= say different things. Give one of them.")
             changed[name], set_by[name] = new, word
-    return {name: value for name, value in changed.items() if name in arguments}
+    return changed
 
 
 def _refuse(kind: type, word: str, value: Any) -> NoReturn:
@@ -98,22 +103,26 @@ def _refuse(kind: type, word: str, value: Any) -> NoReturn:
     if word in _INSTEAD:
         share = value if isinstance(value, float) else 0.2
         raise ArgumentError(f"{call} has no {word}. {_INSTEAD[word].format(kind=kind.__name__, share=share)}")
+    called = [name for name in _CALLED.get(word, ()) if name in known]
+    if called:
+        raise ArgumentError(f"{call} has no {word}. It is called {called[0]} here.")
     if word in Augmentation.__dataclass_fields__:
         raise ArgumentError(
             f"{call} has no {word}. Augment the source: {kind.__name__}(...).augment({word}={value!r})."
         )
-    near = difflib.get_close_matches(word, [*known, *_TAKEN], 1)
+    near = difflib.get_close_matches(word, [*known, *(set(_TAKEN) - {word})], 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(known)}."
     raise ArgumentError(f"{call} has no argument {word!r}. {hint}")
 
 
 def _labels(kind: type, value: Any) -> Changes:
+    has_labels = "label_mode" in inspect.signature(kind).parameters
     if value is None:
-        return {"label_mode": "none"}
-    if isinstance(value, str) and value == "inferred":
+        return {"label_mode": "none"} if has_labels else {}
+    if has_labels and isinstance(value, str) and value == "inferred":
         return {}
     raise ArgumentError(
-        f"{kind.__name__}() has no labels for single files: folders say the classes. Give a table: "
+        f"{kind.__name__}() takes no labels of single files. Give a table of files and labels: "
         "ImageFrame(pandas.DataFrame({'filename': paths, 'class': labels}))."
     )
 

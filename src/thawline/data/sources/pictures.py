@@ -5,7 +5,7 @@ A source is pictures, the rows of them that it shows, and their labels. Rows are
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
+from thawline.data.likely_copies import sample_of, sharing, size_of
 from thawline.data.resize import FILE_CHANNELS, INTERPOLATIONS, by_channels
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
 from thawline.progress import progress
@@ -55,6 +56,18 @@ class Pictures(Protocol):
 
         A row whose file cannot be read is an error. With `failed` that is told instead, each time, and a digest of the
         file's name stands in, which no content has.
+        """
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """What stands for the content of each row, found without reading it: its file, and its digest if it is known.
+
+        Two rows that have one of these in common are the same picture.
+        """
+
+    def contents(self, rows: np.ndarray) -> list[Hashable]:
+        """Something for each row that is equal for two of these rows exactly where their contents are.
+
+        Digests would do; but no more is read for it than is needed to tell the rows apart.
         """
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
@@ -110,6 +123,33 @@ class FilePictures:
                 if path not in self._digests:
                     failed(int(row), self._lost[path])
         return [self._digests.get(path) or _stand_in(path) for path in paths]
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """Each row's file, and its digest where that was taken already."""
+        paths = [self.names[row] for row in rows]
+        return [(path, self._digests[path]) if path in self._digests else (path,) for path in paths]
+
+    def contents(self, rows: np.ndarray) -> list[Hashable]:
+        """Each row's digest where it is known or a copy is likely, else its path.
+
+        Only files of the same size can be copies, of those only the ones with equal samples, and only these are read.
+        A file that cannot be read is taken for no copy.
+        """
+        paths = [self.names[row] for row in rows]
+        likely = self._likely_copies(list(dict.fromkeys(paths)))
+        places = [row for row, path in zip(rows, paths, strict=True) if path in likely]
+        self.digests(np.array(places, np.int64), show_progress=False, failed=lambda *_: None)
+        return [self._digests.get(path, path) for path in paths]
+
+    def _likely_copies(self, paths: list[Path]) -> set[Path]:
+        """The files that may be copies of others, as far as sizes and samples tell."""
+        if all(path in self._digests for path in paths):
+            return set()
+        alike = sharing(paths, size_of)
+        self._digests |= self._memory.recall([path for path in alike if path not in self._digests], DIGEST)
+        if all(path in self._digests for path in alike):
+            return set()
+        return set(sharing(alike, sample_of))
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and the digest of its file.
@@ -207,6 +247,22 @@ class ArrayPictures:
     def digests(self, rows: np.ndarray, *, show_progress: bool = True, failed: Failed | None = None) -> list[bytes]:
         """The digest of each row's pixels as they lie in the array, where nothing can be lost."""
         return [self._digest(int(row)) for row in rows]
+
+    def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
+        """The digest of each row that was taken already."""
+        return [(self._digests[row],) if row in self._digests else () for row in rows.tolist()]
+
+    def contents(self, rows: np.ndarray) -> list[Hashable]:
+        """Each row's digest where it is known or a copy is likely by some of its lines, else its number."""
+        unknown = [row for row in dict.fromkeys(rows.tolist()) if row not in self._digests]
+        if unknown:
+            for row in sharing(list(dict.fromkeys(rows.tolist())), self._sample):
+                self._digest(row)
+        return [self._digests.get(row, row) for row in rows.tolist()]
+
+    def _sample(self, row: int) -> bytes:
+        lines = len(self._array[row])
+        return np.ascontiguousarray(self._array[row][[0, lines // 2, lines - 1]]).tobytes()
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
         """The pixels of a row, uint8 (height, width, channels), 0 to 255, and their digest."""

@@ -1,6 +1,7 @@
 """Which files below a folder are images."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,7 @@ def subfolders(folder: Path) -> list[Path]:
     Raises:
         DataError: the folder cannot be listed.
     """
-    return [folder / entry.name for entry in _listed(folder) if entry.is_dir()]
+    return [folder / entry.name for entry in _listed(folder) if _is_folder(entry)]
 
 
 def files_inside(folder: Path) -> list[str]:
@@ -64,7 +65,17 @@ def files_inside(folder: Path) -> list[str]:
     Raises:
         DataError: the folder cannot be listed.
     """
-    return [entry.name for entry in _listed(folder) if entry.is_file()]
+    return [entry.name for entry in _listed(folder) if not entry.is_dir()]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether this is a folder or a link to one; a link that leads nowhere may have been one."""
+    try:
+        if entry.is_symlink() and not Path(entry.name).suffix:
+            return stat.S_ISDIR(entry.stat().st_mode)
+        return entry.is_dir()
+    except OSError as error:
+        raise cannot_list(error, entry.path) from error
 
 
 def _listed(folder: Path) -> list["os.DirEntry[str]"]:

@@ -70,6 +70,15 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
     return sides_by_name(folders)
 
 
+def look_like_sides(folders: list[Path]) -> list[Path]:
+    """Of folders that are not all sides those that seem to be: with a side's name and the same class folders inside."""
+    named = [folder for folder in folders if side_of(folder.name)]
+    if "train" not in map(side_of, [folder.name for folder in named]) or len(named) in (1, len(folders)):
+        return []
+    inside = [{entry.name for entry in subfolders(folder)} for folder in named]
+    return named if set.intersection(*inside) else []
+
+
 def sides_by_name(folders: list[Path]) -> dict[str, Path]:
     """The folders that have a side's name, by side, training first.
 

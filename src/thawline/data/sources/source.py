@@ -15,12 +15,16 @@ import numpy as np
 
 from thawline.arguments import share, whole_number
 from thawline.data.augment import Augmentation, Draw
+from thawline.data.balance import repeat_to_balance
 from thawline.data.batches import EpochBatches, iterate, view_of_epoch
-from thawline.data.labels import Binary, Categorical, Labels, Sparse, Targets, TargetSpec, checked_weights
+from thawline.data.labels import ClassLabels, Labels, Targets, TargetSpec, checked_weights
 from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
+from thawline.data.sources.classes import HasClasses
+from thawline.data.sources.copies import Copies, copy_key
 from thawline.data.sources.left_out import BAD_IMAGE, LeavesOut
 from thawline.data.sources.look import SourceLook
+from thawline.data.sources.no_array import NoArray
 from thawline.data.sources.pictures import Pictures
 from thawline.data.splits import SIDES, Groups, exact_sides, group_keys, grouped_positions, positions, stable_sides
 from thawline.errors import ArgumentError, DataError
@@ -30,7 +34,7 @@ from thawline.specs import PIXELS, TensorSpec
 _MAX_SEED = 2**32 - 1
 
 
-class ImageSource(LeavesOut):
+class ImageSource(HasClasses, LeavesOut, NoArray):
     """Images with labels, in a fixed order; what `Stack.fit` trains on.
 
     Every image has an index (0 to len - 1) that its path, label, weight and features share.
@@ -67,55 +71,13 @@ class ImageSource(LeavesOut):
         self.labels = labels.values
         self.weights = None if weights is None else checked_weights(weights, len(self.rows))
         self._labels = labels
+        self._copies = Copies(pictures, self.rows)
         self.augmentation: Augmentation | None = None
         self.is_validation = False
 
     def __repr__(self) -> str:
         augmented = "" if self.augmentation is None else ", augmented"
         return f"{type(self).__name__}({len(self):,} images in {len(self.class_names)} classes, {self.spec}{augmented})"
-
-    @property
-    def known_labels(self) -> np.ndarray:
-        """The labels, for work that cannot do without.
-
-        Raises:
-            DataError: the images have none.
-        """
-        if self.labels is None:
-            raise DataError("These images have no labels. Use an ImageFolder with one folder per class.")
-        return self.labels
-
-    @property
-    def class_indices(self) -> dict[str, int]:
-        """The number of each class, by its name."""
-        return {name: index for index, name in enumerate(self.class_names)}
-
-    @property
-    def class_counts(self) -> dict[str, int]:
-        """How many images each class has, by its name."""
-        counts = self._labels.members(self.rows).sum(axis=0)
-        return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
-
-    def class_weights(self) -> dict[int, float]:
-        """Weights by class number that give every class the same say, for `fit(class_weight=...)`.
-
-        The weight of a class is images / (classes * images of the class), as scikit-learn's "balanced" has it; classes
-        without images are left out, sample weights are not looked at.
-
-        Raises:
-            DataError: the images do not show one class each.
-
-        Example:
-            >>> from thawline.data.sources.arrays import ImageArrays
-            >>> images = ImageArrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 0, 0, 1])
-            >>> {number: round(weight, 2) for number, weight in images.class_weights().items()}
-            {0: 0.67, 1: 2.0}
-        """
-        if self.labels is None or not isinstance(self._labels, Categorical | Sparse | Binary):
-            raise DataError("class_weights() needs one class per image: label_mode categorical, sparse or binary.")
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
-        present = int(np.count_nonzero(counts))
-        return {number: len(self) / (present * count) for number, count in enumerate(counts.tolist()) if count}
 
     @property
     def spec(self) -> TensorSpec:
@@ -323,6 +285,7 @@ class ImageSource(LeavesOut):
         changed.paths = tuple(self.paths[index] for index in chosen)
         changed.labels = None if self.labels is None else self.labels[chosen]
         changed.weights = None if self.weights is None else self.weights[chosen]
+        changed._copies = Copies(self.pictures, changed.rows)
         return changed
 
     def limit(self, per_class: int) -> Self:
@@ -335,6 +298,34 @@ class ImageSource(LeavesOut):
         labels = self._labels.strata(self.rows)
         kept = [np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)]
         return self.select(np.sort(np.concatenate(kept)))
+
+    def balanced(self) -> Self:
+        """The images with those of smaller classes repeated, so that every class has as many as the largest.
+
+        This is random oversampling, as imbalanced-learn calls it: every image of a class comes as often as the others,
+        give or take one; the seed decides which come once more. In a source that is augmented at random each repeat
+        shows views of its own. An epoch is as many times longer as there are more images; `fit(class_weight=
+        "balanced")` weighs classes without that. Classes without images stay without. Split first: only training images
+        may be repeated.
+
+        Raises:
+            ArgumentError: this is a validation split, whose figures would count images twice.
+            DataError: the images do not show one class each.
+
+        Example:
+            >>> from thawline.data.sources.arrays import ImageArrays
+            >>> images = ImageArrays(np.zeros((5, 8, 8, 3), np.uint8), ["cat", "cat", "dog", "cat", "cat"])
+            >>> images.balanced().class_counts
+            {'cat': 4, 'dog': 4}
+        """
+        if self.is_validation:
+            raise ArgumentError(
+                "This source is the validation side of a split, which is never balanced: its figures would count "
+                "images twice. Balance the training side."
+            )
+        if self.labels is None or not isinstance(self._labels, ClassLabels):
+            raise DataError("balanced() needs one class per image: label_mode categorical, sparse or binary.")
+        return self.select(repeat_to_balance(self.labels, self.seed))
 
     # -- single images ---------------------------------------------------------------------------------------
 
@@ -378,7 +369,7 @@ class ImageSource(LeavesOut):
             UnreadableImageError: the file cannot be decoded.
             ImageChangedError: the file is not the one whose digest was taken.
         """
-        return self._show(*self.pictures.pixels(self.rows[index]), view)
+        return self._show(index, *self.pictures.pixels(self.rows[index]), view)
 
     def views(self, index: int, views: Sequence[int]) -> list[np.ndarray]:
         """Several views of one image, as `picture` gives each of them, with one decoding for all.
@@ -395,13 +386,32 @@ class ImageSource(LeavesOut):
             ImageChangedError: the file is not the one whose digest was taken.
         """
         pixels, digest = self.pictures.pixels(self.rows[index])
-        return [self._show(pixels, digest, view)[0] for view in views]
+        return [self._show(index, pixels, digest, view)[0] for view in views]
 
-    def _show(self, pixels: np.ndarray, digest: bytes, view: int) -> tuple[np.ndarray, Draw]:
+    def _show(self, index: int, pixels: np.ndarray, digest: bytes, view: int) -> tuple[np.ndarray, Draw]:
         if self.augmentation is None:
             return pixels, Draw()
-        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
+        key = self._view_key(index, digest)
+        numbers = self.augmentation.draw(self.seed, key, view, image_size=self.pictures.shape[:2])
         return self.augmentation.transform(pixels, numbers), numbers
+
+    def view_keys(self, *, show_progress: bool = True) -> list[bytes]:
+        """What the views of each image are drawn from, 32 bytes each: images with equal keys look equal in every view.
+
+        It is the digest of the content, but for copies in a source that is augmented at random: each has its own.
+
+        Raises:
+            UnreadableImageError: a file cannot be read and on_error is "raise".
+        """
+        digests = self.content_digests(show_progress=show_progress)
+        if self.augmentation is None or not self.augmentation.is_random:
+            return digests
+        return [copy_key(*pair) for pair in zip(digests, self._copies.numbers.tolist(), strict=True)]
+
+    def _view_key(self, index: int, digest: bytes) -> bytes:
+        if self.augmentation is None or not self.augmentation.is_random:
+            return digest
+        return copy_key(digest, int(self._copies.numbers[index]))
 
     def preview(self, count: int = 8, views: int = 4, path: str | os.PathLike[str] | None = None) -> Preview:
         """A contact sheet of augmented images, shown by notebooks: a row for each image, a column for each view.
@@ -423,8 +433,8 @@ class ImageSource(LeavesOut):
         """A mask of an image, uint8 (height, width, 1), moved as the view moves the image, to the nearest pixel."""
         if self.augmentation is None:
             return mask
-        digest = self.pictures.digests(self.rows[[index]], show_progress=False)[0]
-        numbers = self.augmentation.draw(self.seed, digest, view, image_size=self.pictures.shape[:2])
+        key = self._view_key(index, self.pictures.digests(self.rows[[index]], show_progress=False)[0])
+        numbers = self.augmentation.draw(self.seed, key, view, image_size=self.pictures.shape[:2])
         return self.augmentation.apply_mask(mask, numbers)
 
     def targets(self, indices: np.ndarray, view: int = 0, images: np.ndarray | None = None) -> Targets:

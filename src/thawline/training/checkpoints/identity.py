@@ -34,7 +34,8 @@ def identify(
 
 def describe_source(source: ImageSource) -> dict[str, Any]:
     """What makes the images of a source these: their content, targets, and how they are looked at."""
-    content = blake3(b"".join(source.content_digests()))
+    # The digests of the images; copies that are augmented each in its own way have keys of their own.
+    content = blake3(b"".join(source.view_keys()))
     content.update(source.target_content())
     return {
         "images": content.hexdigest(),

@@ -3,7 +3,8 @@
 Written before the training begins:
 recipe.yaml       what was asked for, every value written out
 environment.json  versions and machine
-data.json         the images of each side: folder, classes, and a digest of their content
+data.json         the images of each side: folder or table, classes, and a digest of their content; the files that were
+                  passed over, by ending
 split.csv         which file is on which side, its label, and a digest of its content
 labels.txt        the class names in the order of the answers
 plan.json         the strategy of each phase, why, and what it was expected to take
@@ -37,7 +38,7 @@ from thawline.files import remove_left_over, write_json, write_text
 from thawline.training.checkpoints.checkpoint import STATE_FILE
 from thawline.training.planning.plan import Plan
 from thawline.training.run_folder.history_file import HistoryFile
-from thawline.training.run_folder.run_data import Side, data_changes, write_data
+from thawline.training.run_folder.run_data import Side, data_changes, trained_digests, write_data
 
 _PACKAGES = (
     "thawline",
@@ -213,6 +214,10 @@ class RunFolder:
             write_data(self.path, sides)
         write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
         return self._note_environment()
+
+    def trained_digests(self) -> set[str]:
+        """The digests of the files that the run was trained on, in hexadecimal digits; none where it kept none."""
+        return trained_digests(self.path)
 
     def check_plan(self, plan: Plan) -> None:
         """Raises RunError where the run goes on, but began with another plan."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from thawline.data.sources.passed_over import passed_over
 from thawline.data.sources.source import ImageSource
 from thawline.files import NAMES, replacing, write_json
 from thawline.training.checkpoints.identity import describe_source
@@ -24,11 +25,13 @@ class Side:
         name: "train" or "validation".
         source: its images.
         folder: the folder that paths are told from.
+        table: the table that names them, or None.
     """
 
     name: str
     source: ImageSource
     folder: Path
+    table: Path | None = None
 
 
 def write_data(run: Path, sides: list[Side]) -> None:
@@ -44,10 +47,20 @@ def write_data(run: Path, sides: list[Side]) -> None:
     write_json(run / "data.json", _describe(sides))
 
 
+def trained_digests(run: Path) -> set[str]:
+    """The digests of the training side that `write_data` wrote, in hexadecimal digits; none where it wrote nothing."""
+    path = run / "split.csv"
+    if not path.exists():
+        return set()
+    with path.open(encoding="utf-8", errors=NAMES, newline="") as file:
+        return {row["digest"] for row in csv.DictReader(file) if row["side"] == "train"}
+
+
 def data_changes(run: Path, sides: list[Side]) -> str:
     """What changed since `write_data`, in words; empty when nothing did, or when nothing was written."""
     path = run / "data.json"
-    if not path.exists() or json.loads(path.read_text(encoding="utf-8"))["digest"] == _describe(sides)["digest"]:
+    described = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if described is None or described["digest"] == _describe(sides)["digest"]:
         return ""
     with (run / "split.csv").open(encoding="utf-8", errors=NAMES, newline="") as file:
         before = {(row["side"], row["path"]): (row["label"], row["digest"]) for row in csv.DictReader(file)}
@@ -60,7 +73,21 @@ def data_changes(run: Path, sides: list[Side]) -> str:
         "moved to the other side": sorted(added & gone),
     }
     told = [f"{len(paths):,} {what}, first {paths[0]}" for what, paths in found.items() if paths]
-    return "; ".join(told) or "they are in another order"
+    return "; ".join(told) or _changes_of_equal_files(described, sides)
+
+
+def _changes_of_equal_files(described: Mapping[str, Any], sides: list[Side]) -> str:
+    """What is different about the same files with the same classes."""
+    for side in sides:
+        before = described.get(side.name, {})
+        classes, names = list(before.get("classes", {})), list(side.source.class_names)
+        if classes and classes != names:
+            return f"the classes of {side.name} were {', '.join(classes)}, and are {', '.join(names)}"
+        alike = blake3(b"".join(side.source.content_digests(show_progress=False)))
+        alike.update(side.source.target_content())
+        if before.get("digest") == alike.hexdigest() and before["digest"] != describe_source(side.source)["images"]:
+            return f"copies among those of {side.name} were augmented alike, and have views of their own now"
+    return "they are in another order"
 
 
 def _rows(side: Side) -> Iterator[tuple[str, str, str, str]]:
@@ -76,6 +103,7 @@ def _describe(sides: list[Side]) -> dict[str, Any]:
     parts: dict[str, Mapping[str, Any]] = {
         side.name: {
             "folder": str(side.folder),
+            **({} if side.table is None else {"table": str(side.table)}),
             "images": len(side.source),
             "classes": side.source.class_counts,
             "digest": describe_source(side.source)["images"],
@@ -83,4 +111,5 @@ def _describe(sides: list[Side]) -> dict[str, Any]:
         for side in sides
     }
     whole = blake3("".join(part["digest"] for part in parts.values()).encode()).hexdigest()
-    return {"digest": whole, **parts}
+    over = passed_over(side.source for side in sides)
+    return {"digest": whole, **parts, **({"passed_over": over} if over else {})}

@@ -65,8 +65,8 @@ class Precomputed:
 
     def count_missing(self, source: ImageSource, views: int) -> int:
         """How many views of images the cache lacks."""
-        digests = source.content_digests()
-        keys = [row_key(digest, view) for digest in digests for view in range(views)]
+        image_keys = source.view_keys()
+        keys = [row_key(key, view) for key in image_keys for view in range(views)]
         return len(self._features(source).missing(keys))
 
     def missing_by_view(self, source: ImageSource, views: int) -> list[int] | None:
@@ -78,8 +78,8 @@ class Precomputed:
         remembered = features.recall("storage")
         if self._wanted_storage == "auto" and remembered in get_args(Storage):
             features = self._open(source, remembered)
-        digests = source.content_digests()
-        return [len(features.missing([row_key(digest, view) for digest in digests])) for view in range(views)]
+        image_keys = source.view_keys()
+        return [len(features.missing([row_key(key, view) for key in image_keys])) for view in range(views)]
 
     def feeds(
         self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
@@ -90,13 +90,13 @@ class Precomputed:
         features were stored is not missed.
         """
         features = self._features(source)
-        digests = source.content_digests()
+        image_keys = source.view_keys()
 
         def read(indices: np.ndarray) -> list[np.ndarray]:
             def mend(lost: Sequence[int]) -> None:
                 heal(source, [(int(indices[position]), view) for position in lost], self._prefix, features)
 
-            return features.read([row_key(digests[index], view) for index in indices], mend)
+            return features.read([row_key(image_keys[index], view) for index in indices], mend)
 
         def read_once(indices: np.ndarray) -> list[np.ndarray]:
             if kept is None:

@@ -1,0 +1,160 @@
+"""Recipe: a training, written down."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from thawline.backend import keras
+from thawline.data.decode import Decoding
+from thawline.data.sources.source import ImageSource
+from thawline.facade.stack import Stack
+from thawline.recipe.building import build_phase, build_stage
+from thawline.recipe.data import DataRecipe
+from thawline.recipe.images import Places, RecipeImages
+from thawline.recipe.sections import (
+    BudgetRecipe,
+    CompileRecipe,
+    FeaturesRecipe,
+    PhaseRecipe,
+    RunRecipe,
+    StageRecipe,
+)
+from thawline.recipe.strict import Strict
+from thawline.stack import backbones
+from thawline.stack.stage import Stage
+from thawline.training.phase import Phase
+
+_LOSSES = {
+    "categorical": "categorical_crossentropy",
+    "sparse": "sparse_categorical_crossentropy",
+    "binary": "binary_crossentropy",
+}
+
+
+class Recipe(Strict):
+    """A training, written down.
+
+    Example:
+        >>> recipe = Recipe.model_validate({
+        ...     "data": {"train": "flowers"},
+        ...     "stack": [{"name": "head", "layers": ["Flatten", {"Dense": {"units": "classes"}}]}],
+        ...     "phases": [{"train": "head", "epochs": 3}],
+        ... })
+        >>> recipe.data.batch_size
+        32
+    """
+
+    data: DataRecipe
+    augment: dict[str, Any] = Field(default_factory=dict)
+    stack: list[StageRecipe]
+    compile: CompileRecipe = CompileRecipe()
+    features: FeaturesRecipe = FeaturesRecipe()
+    phases: list[PhaseRecipe]
+    budget: BudgetRecipe | None = None
+    run: RunRecipe = RunRecipe()
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, every value written out."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110)
+        return text
+
+    def open_images(self) -> tuple[ImageSource, ImageSource]:
+        """Training images, augmented, and validation images, with values of the same range.
+
+        Raises:
+            DataError: the folders or tables do not hold what they should.
+            RecipeError: columns are named, but there is no table.
+        """
+        return self._images.open(is_augmented_by=self.augment)
+
+    def places(self) -> Places:
+        """Where the images lie; of a folder that is split already, its sides, with a note on what becomes of them."""
+        return self._images.places()
+
+    def open_folder(self, directory: str, classes: Sequence[str] = ()) -> ImageSource:
+        """Labelled images with the sizes, labels and range of values of this recipe, without augmentation.
+
+        Args:
+            directory: a folder of classes, one that is split already, or a table like the recipe's.
+            classes: the classes that are known, in order; empty for those that are found.
+
+        Raises:
+            DataError: there is a class that is not known, or the images are not as they should be.
+        """
+        return self.open_other(Path(directory), classes)[0]
+
+    def open_other(self, place: Path, class_names: Sequence[str]) -> tuple[ImageSource, str]:
+        """As `open_folder`, with a note on which images these are; empty where `place` says it all."""
+        images, note = self._images.open_other(place, class_names)
+        return images.augment(**self.augment).unaugmented(), note
+
+    @property
+    def _images(self) -> RecipeImages:
+        return RecipeImages(self.data, self.image_size)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How files become pixels."""
+        data = self.data
+        return Decoding(
+            self.image_size,
+            data.color_mode,
+            data.interpolation,
+            resize=data.resize,
+            background=data.background,
+            fast_jpeg=data.fast_jpeg,
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width: as written, or what the backbone was trained with."""
+        if self.data.image_size is not None:
+            return self.data.image_size
+        for stage in self.stack:
+            if stage.backbone is not None:
+                return backbones.find(stage.backbone).image_size
+        return (256, 256)
+
+    def build_stack(self, class_count: int) -> Stack:
+        """The compiled stack; weights that are not loaded are drawn from the seed.
+
+        Raises:
+            RecipeError: a layer cannot be built.
+            JointError: two stages do not fit.
+        """
+        stack = Stack(self.build_stages(class_count))
+        stack.compile(optimizer=self.compile.optimizer, loss=self.loss, metrics=list(self.compile.metrics))
+        return stack
+
+    def build_stages(self, class_count: int) -> list[Stage]:
+        """The stages one by one, which may not fit each other; weights that are not loaded are drawn from the seed.
+
+        Raises:
+            RecipeError: a layer cannot be built.
+        """
+        keras.utils.set_random_seed(self.data.seed)
+        image_shape = self.decoding.shape
+        return [
+            build_stage(stage, None if number else image_shape, class_count) for number, stage in enumerate(self.stack)
+        ]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What the training may take, by the words of `Stack.fit`."""
+        return {} if self.budget is None else self.budget.limits
+
+    @property
+    def loss(self) -> str:
+        """The loss; it follows from the labels unless it is given."""
+        return self.compile.loss or _LOSSES[self.data.label_mode]
+
+    def build_phases(self, class_count: int) -> list[Phase]:
+        """The phases in order; probes are built with first weights after those of the stack.
+
+        Raises:
+            RecipeError: a layer of a probe cannot be built.
+        """
+        return [build_phase(phase, number, class_count) for number, phase in enumerate(self.phases, start=1)]
