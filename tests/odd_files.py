@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from thawline.data.formats import FORMATS
+
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
 
@@ -54,7 +56,7 @@ BAD = {
     "empty.jpg": (lambda: b"", "the file is empty. Replace it or take it out of the folder."),
     "text.jpg": (
         lambda: b"Gather ye rosebuds while ye may",
-        "expected an image (BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP), but the content is none of them. "
+        f"expected an image ({', '.join(FORMATS)}), but the content is none of them. "
         "Convert the file or take it out of the folder.",
     ),
     "truncated.jpg": (

@@ -59,5 +59,5 @@ def test_a_code_is_told_with_severities_and_a_meaning(code):
 
 def test_the_page_of_the_docs_is_the_one_of_the_program():
     page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
-    assert page == checks_page(), "run  python scripts/write_checks.py"
+    assert page == checks_page(), "run  python scripts/write_pages.py"
     assert [code for code in CODES if page.count(f"| `{code}` |") != 1] == []

@@ -16,6 +16,9 @@ from thawline.features.cache import FeatureSet
 from thawline.recipe import Recipe
 from thawline.training.display import EpochDisplay
 
+# pytest.warns gives the warnings on that it does not want, as of the test: Keras 3.15's own, see pyproject.toml.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
 RECIPE = small_recipe(
     base=[CONVOLUTION, "BatchNormalization", "ReLU"],
     head=[POOLING, {"Dropout": {"rate": 0.2}}, ANSWERS],

@@ -18,6 +18,7 @@ OTHERS = {
     "resize": "pad",
     "background": (1, 2, 3),
     "fast_jpeg": True,
+    "file_range": (0, 4095),
 }
 
 

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
@@ -49,6 +50,7 @@ def test_classes_may_lie_deeper(image_folder):
             ["Cc", "d5/a"],
             r"no such folder\. Did you mean 'c'\? A class without images needs an empty folder 'Cc' beside",
         ),
+        ([], r"classes names no folder\. Leave it out for all of them\."),
         ("c", r"classes is a list of class folders; got 'c'\. Write \['c'\]\."),
     ],
 )
@@ -124,6 +126,8 @@ def test_a_validation_side_without_class_folders_is_refused(image_folder):
 def test_each_side_may_have_masks_of_its_own(image_folder):
     names = {f"{side}/{name}": 1 for side in ("train", "val") for name in ("a", "b")}
     root, masks = image_folder(names), image_folder(names, name="masks", seed=1)
+    for path in masks.rglob("*.png"):
+        Image.open(path).convert("L").save(path)
     parts = ImageFolder.splits(root, masks=masks, **SIZE)
     assert [part.targets(np.arange(2)).shape for part in parts.values()] == [(2, 8, 8, 1)] * 2
 

@@ -9,6 +9,7 @@ from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.frame import ImageFrame
+from thawline.data.sources.holder import is_shuffled
 from thawline.errors import ArgumentError
 
 SIZE = {"image_size": (8, 8)}
@@ -78,6 +79,7 @@ def test_unshuffled_epochs_stay_in_the_order_of_the_images(folder):
     for same in (source, source.select(range(5)), source.augment(horizontal_flip=True)):
         (batch,) = same.batches(epoch=3)
         assert batch.indices.tolist() == [0, 1, 2, 3, 4]
+        assert not is_shuffled(same)
     assert next(iter(source.batches(epoch=3, shuffle=True))).indices.tolist() != [0, 1, 2, 3, 4]
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight
 
-from thawline.data.given_classes import as_class_names
+from thawline.data.class_names import as_class_names
 from thawline.data.labels import Outputs, Regression, class_labels, read_labels
 from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.folder import ImageFolder

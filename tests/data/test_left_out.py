@@ -214,8 +214,8 @@ def test_an_image_goes_with_its_mask(folder, tmp_path):
     source = opened(folder, masks=masks).augment(rotation_range=20)
     before = list(source.batches(shuffle=False))
     mask = masks / "b" / "000.png"
-    cut_off(mask)
-    with pytest.warns(UserWarning, match=rf"b/000\.png went bad .*{mask}: cannot be decoded"):
+    mask.write_bytes(mask.read_bytes()[:-40])
+    with pytest.warns(UserWarning, match=rf"b/000\.png went bad .*{mask}: cannot be read as a mask"):
         after = list(source.batches(shuffle=False))
     assert source.unreadable[0][0] == Path(folder / "b" / "000.png")
     assert [batch.indices.tolist() for batch in after] == [[0, 1, 2], [3, 5], [6, 7]]

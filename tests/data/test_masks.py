@@ -33,7 +33,7 @@ def source_of(folders, size=(8, 8)):
 
 def test_targets_are_the_class_numbers_of_grey_and_palette_masks(folders):
     source = source_of(folders)
-    assert source.target_spec == TensorSpec((None, 8, 8, 1), "uint8")
+    assert source.target_spec == TensorSpec((None, 8, 8, 1), "uint8", (0, 4))
     batch = next(source.batches(shuffle=False))
     np.testing.assert_array_equal(batch.targets[..., 0], [NUMBERS, NUMBERS.T])
     assert batch.targets.dtype == np.uint8
@@ -91,7 +91,7 @@ SCENES = np.random.default_rng(5).integers(0, 5, (6, 8, 10)).astype(np.uint8)
 @pytest.mark.parametrize("masks", [SCENES, SCENES[..., None], SCENES.astype(np.int64)])
 def test_masks_in_an_array_are_the_targets(masks):
     source = ImageArrays(SCENES * 50, masks=masks, batch_size=4, seed=1)
-    assert source.target_spec == TensorSpec((None, 8, 10, 1), "uint8")
+    assert source.target_spec == TensorSpec((None, 8, 10, 1), "uint8", (0, 4))
     for batch in source.batches():
         assert batch.targets.dtype == np.uint8
         np.testing.assert_array_equal(batch.targets[..., 0], SCENES[batch.indices])
@@ -138,9 +138,9 @@ def test_labels_beside_masks_serve_exact_splits():
         (SCENES[:5], "masks are one for each of 6 images; got 5"),
         (SCENES[:, :4], r"of the images' size, 8 x 10; got shape \(6, 4, 10\)"),
         (np.stack([SCENES] * 3, axis=-1), r"got shape \(6, 8, 10, 3\)"),
-        (SCENES / 4, r"whole and from 0 to 255; got float64 from 0 to 1\. Give masks\.astype"),
-        (SCENES.astype(int) * 100, "got int64 from 0 to 400"),
-        (SCENES.astype(str), r"whole and from 0 to 255; got <U3\. Give"),
+        (SCENES / 4, r"whole and from 0 to 65,535; got float64 from 0 to 1\. Give masks\.astype"),
+        (SCENES.astype(int) * 20_000, "got int64 from 0 to 80000"),
+        (SCENES.astype(str), r"whole and from 0 to 65,535; got <U3\. Give"),
     ],
 )
 def test_masks_that_are_no_class_numbers_of_the_images_are_refused(masks, message):

@@ -83,11 +83,23 @@ def test_sides_beside_other_folders_are_classes_with_a_word(image_folder):
         source = ImageFolder(root, **SIZE)
     assert source.class_counts == {"annotations": 0, "more": 1, "train": 2, "val": 1}
     assert str(caught[-1].message) == (
-        f"train, val in {str(root)!r} look like sides of a split, with the same folders inside, but are taken as "
-        "classes, because there are other folders beside them. If they are sides, use "
+        f"{str(root)!r} looks split into sides (annotations, more, train, val), but is read as a class for each "
+        "folder, because there are other folders beside them. If they are sides, use "
         f"ImageFolder.splits({str(root)!r})."
     )
     assert [len(part) for part in ImageFolder.splits(root, classes=["a"], label_mode="none", **SIZE).values()] == [1, 1]
+
+
+def test_sides_without_a_class_in_common_are_classes_with_a_word(image_folder):
+    root = image_folder({"train/cat": 1, "train/dog": 1, "val/cats": 1, "val/dogs": 1})
+    with pytest.warns(
+        UserWarning, match=r"looks split into sides \(train, val\).* because no class folder is in all of"
+    ):
+        assert ImageFolder(root, **SIZE).class_counts == {"train": 2, "val": 2}
+    with pytest.raises(
+        DataError, match=r"val' has the class 'cats', which .*train' lacks: cats, dogs against cat, dog"
+    ):
+        ImageFolder.splits(root, **SIZE)
 
 
 def test_a_side_without_class_folders_is_a_side_too(image_folder):

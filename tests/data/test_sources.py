@@ -72,11 +72,11 @@ def test_endings_count_exactly_and_in_any_case_and_others_are_counted(image_fold
     folder = image_folder(2, count=1)
     for name in ["a.JPG", "b.jpeg", "c.Jpe", "d.bmp", "e.webp"]:
         (folder / "class0" / name).write_bytes(b"")
-    for name in ["notjpg", "photo.notjpg", "x.heic", "y.HEIC", "jpg", "z.png.txt"]:
+    for name in ["notjpg", "photo.notjpg", "x.psd", "y.PSD", "jpg", "z.png.txt"]:
         (folder / "class1" / name).write_bytes(b"")
     source = ImageFolder(folder, **SIZE)
     assert source.class_counts == {"class0": 6, "class1": 1}
-    assert source.skipped == {"no ending": 2, ".notjpg": 1, ".heic": 2, ".txt": 1}
+    assert source.skipped == {"no ending": 2, ".notjpg": 1, ".psd": 2, ".txt": 1}
 
 
 def test_classes_gives_the_order_and_the_choice(image_folder):
@@ -118,8 +118,8 @@ def test_one_class_is_refused_unless_labels_are_not_wanted(image_folder):
 
 def test_no_images_are_refused_with_what_lies_there(image_folder):
     folder = image_folder({"a": 0, "b": 0})
-    (folder / "a" / "x.heic").write_bytes(b"")
-    with pytest.raises(DataError, match=r"No images in .* 2 class folders hold none \(\.jpg.*Other files: 1 \.heic\."):
+    (folder / "a" / "x.psd").write_bytes(b"")
+    with pytest.raises(DataError, match=r"No images in .* 2 class folders hold none \(\.jpg.*Other files: 1 \.psd\."):
         ImageFolder(folder, **SIZE)
 
 

@@ -65,3 +65,13 @@ def test_two_runs_are_trained_and_compared(run_script, capsys, tmp_path):
     assert re.search(r"^stack.1.layers.0 +GlobalAveragePooling2D +GlobalMaxPooling2D$", out, re.MULTILINE)
     assert re.search(r"^All were measured on the same \d+ images.$", out, re.MULTILINE)
     assert (tmp_path / "comparison.html").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")
+def test_classic_scripts_do_the_same_with_either_generator(run_script, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_script("examples/classic_scripts.py", "--epochs", 2, "--images", 12)
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert all(line.endswith("as with Keras' generator") for line in lines)

@@ -109,6 +109,15 @@ def test_a_keras_file_with_a_layer_of_the_users_own_is_refused(tmp_path):
     assert done.artefact.verified
 
 
+def test_a_saved_model_does_not_scale_16_bits_from_a_range_but_readers_do(tmp_path):
+    stack = tiny_stack()
+    stack.reading = reading(file_range=[0, 4095])
+    with pytest.raises(ExportError, match=r"not with file_range=\(0\.0, 4095\.0\): 16 bits .* Export as keras, onnx"):
+        stack.export(tmp_path, verbose=0)
+    (done,) = stack.export(tmp_path, ["onnx"], verbose=0)
+    assert done.artefact.verified
+
+
 def test_a_saved_model_does_not_decode_alpha_but_readers_do(tmp_path):
     stack, images = tiny_stack(channels=4), ImageArrays(pictures(channels=4))
     with pytest.raises(ExportError, match="not with color_mode='rgba'"):

@@ -23,7 +23,7 @@ SEVERAL = replace(SOFTMAX, labels="several", activation="sigmoid", loss="binaryc
 QUANTITY = replace(
     SIGMOID, labels="quantities", class_count=0, activation="linear", label_range=(-3.0, 4.0), loss="meansquarederror"
 )
-MAP = Head("head", TensorSpec((None, 8, 8, 1), "float32"), "map", TensorSpec((None, 8, 8, 1), "uint8"))
+MAP = Head("head", TensorSpec((None, 8, 8, 1), "float32"), "map", TensorSpec((None, 8, 8, 1), "uint8", (0, 1)))
 
 
 def changed(head, **wrong):
@@ -66,6 +66,9 @@ CASES = {
     "head-outputs": outputs,
     "head-map": changed(SOFTMAX, given=TensorSpec((None, 3, 3, 5), "float32")),
     "head-map-size": changed(MAP, given=TensorSpec((None, 4, 4, 1), "float32")),
+    "head-map-values": changed(
+        replace(MAP, loss="binarycrossentropy"), wanted=TensorSpec((None, 8, 8, 1), "uint8", (0, 255))
+    ),
     "head-width": changed(SOFTMAX, given=TensorSpec((None, 4), "float32")),
     "head-one-softmax": changed(SIGMOID, activation="softmax"),
     "head-softmax-logits": changed(SOFTMAX, from_logits=True),

@@ -118,8 +118,8 @@ def find_imbalance(counts: Mapping[str, int]) -> list[Finding]:
             "warning" if ratio > _BALANCE_WARNING else "note",
             f"The largest class has {ratio:.3g} times as many images as the smallest: {largest!r} "
             f"{present[largest]:,}, {smallest!r} {present[smallest]:,}.",
-            "Give fit(class_weight=source.class_weights()), add images to the small classes, and look at the figures "
-            "of each class.",
+            "Give fit(class_weight='balanced') or train on source.balanced(), add images to the small classes, and "
+            "look at the figures of each class.",
             evidence=(("counts", dict(counts)),),
         )
     ]

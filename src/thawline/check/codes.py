@@ -39,7 +39,7 @@ code 1 when one is an error; `--json` gives all of them as
 **error**: results would be wrong, or training would fail. **warning**: it costs accuracy or time, or is probably not
 meant. **note**: good to know. Codes never change their meaning.
 
-`python scripts/write_checks.py` writes this page from the program.
+`python scripts/write_pages.py` writes this page from the program.
 """
 
 

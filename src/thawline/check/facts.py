@@ -17,7 +17,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.data.decode import Decoding, decode
-from thawline.data.formats import is_deep, open_header
+from thawline.data.formats import is_deep, open_header, reason_of
 from thawline.data.preview import shown_channels
 from thawline.data.sources.left_out import BAD_IMAGE
 from thawline.data.sources.source import ImageSource
@@ -142,7 +142,7 @@ def look_at_file(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
+        raise UnreadableImageError(f"{path}: cannot be read: {reason_of(error)}. Check the file.") from error
     image = open_header(data, name=str(path))
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)

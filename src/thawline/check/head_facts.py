@@ -64,6 +64,7 @@ class Head:
         loss: the loss's name in lower case without "_"; "" for none.
         loss_text: how to call it in messages.
         from_logits: whether the loss applies the activation itself.
+        ignore_class: the class that the loss leaves out, or None.
         metrics: the metrics.
         output: the output's name where there are several.
     """
@@ -79,6 +80,7 @@ class Head:
     loss: str = ""
     loss_text: str = ""
     from_logits: bool = False
+    ignore_class: int | None = None
     metrics: tuple[Metric, ...] = ()
     output: str = ""
 

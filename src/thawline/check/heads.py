@@ -20,6 +20,7 @@ from thawline.check.head_facts import Head, Metric, read_head, read_loss, read_m
 from thawline.data.sources.source import ImageSource
 from thawline.specs import TensorSpec
 from thawline.stack.adapters import list_adapters, suggest_adapters
+from thawline.stack.mask_classes import mask_mismatch
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import ACTIVATION_RANGES
 
@@ -28,6 +29,7 @@ CODES: dict[str, str] = {
     "head-outputs": "error: labels are for outputs that the last stage does not name",
     "head-map": "error: the last stage gives a map, but one answer per image is wanted",
     "head-map-size": "error: the targets are images, and the answers have another height and width",
+    "head-map-values": "error: the class numbers in the masks, the answers' channels and the loss do not fit",
     "head-width": "error: the last layer's units are not what the labels want",
     "head-one-softmax": "error: softmax over a single unit, which is always 1",
     "head-softmax-logits": "warning or error: answers are probabilities already, but the loss has from_logits=True",
@@ -130,7 +132,7 @@ def judge_head(head: Head) -> list[Finding]:
         ['head-one-softmax']
     """
     if head.labels == "map":
-        finding = _map_size(head)
+        finding = _map_size(head) or _map_values(head)
         return [] if finding is None else [finding]
     if len(head.given.shape) > 2 and head.labels != "unknown":
         return [_map(head)]
@@ -146,7 +148,8 @@ def _check_output(head: Head, loss: Any, metrics: Any) -> list[Finding]:
         except ValueError:
             what = f"{loss!r} is no loss of Keras."
             return [_finding("head-loss-unknown", what, "Look for the name in keras.losses."), *judge_head(head)]
-        head = replace(head, loss=name, loss_text=text, from_logits=from_logits)
+        ignored = getattr(loss, "ignore_class", None)
+        head = replace(head, loss=name, loss_text=text, from_logits=from_logits, ignore_class=ignored)
     return judge_head(replace(head, metrics=read_metrics(metrics)))
 
 
@@ -196,6 +199,13 @@ def _map_size(head: Head) -> Finding | None:
         given=list(head.given.shape[1:]),
         wanted=list(head.wanted.shape[1:]),
     )
+
+
+def _map_values(head: Head) -> Finding | None:
+    mismatch = mask_mismatch(head.loss, head.given, head.wanted, head.ignore_class)
+    if mismatch is None:
+        return None
+    return _finding("head-map-values", *mismatch, given=list(head.given.shape[1:]), loss=head.loss)
 
 
 def _expected_width(head: Head) -> int:

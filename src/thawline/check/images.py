@@ -167,7 +167,8 @@ def find_deep(facts: Sequence[ImageFacts]) -> list[Finding]:
                 f"{counted(len(dark), 'image')} of 16 bits {fits(len(dark), 'is', 'are')} nearly black in 8 (no pixel "
                 f"above {brightest} of 255), "
                 f"because the numbers use a small part of the range: {_names(dark)}.",
-                "Scale them to the whole range first: pixels / their largest possible value * 65535.",
+                "Give the range of their numbers, like file_range=(0, 4095) for 12 bits, or each image's own by "
+                "file_range='image'.",
                 ("brightest", [each.brightest for each in dark]),
             )
         ]
@@ -177,7 +178,7 @@ def find_deep(facts: Sequence[ImageFacts]) -> list[Finding]:
             "note",
             found,
             f"{counted(len(found), 'image')} of {len(facts):,} with 16 bits per channel, scaled to 8: {_names(found)}.",
-            "Nothing to do where 256 steps are enough and the whole range is used.",
+            "Nothing to do where 256 steps are enough and the whole range is used; else give file_range=.",
         )
     ]
 

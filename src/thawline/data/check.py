@@ -13,6 +13,7 @@ from blake3 import blake3
 from thawline import __version__
 from thawline.data.decode import Decoding, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
+from thawline.data.formats import FORMATS, reason_of
 from thawline.errors import UnreadableImageError
 from thawline.files import NAMES, replacing
 from thawline.progress import progress
@@ -75,7 +76,7 @@ def _check(path: Path, decoding: Decoding) -> _Found:
         data = path.read_bytes()
     except OSError as error:
         # Nothing in the file's own status tells when it can be read again.
-        return _Found(f"cannot be read: {error.strerror}. Check the file.")
+        return _Found(f"cannot be read: {reason_of(error)}. Check the file.")
     digest = blake3(data).digest()
     try:
         decode(data, decoding, name=str(path))
@@ -88,7 +89,7 @@ def _check(path: Path, decoding: Decoding) -> _Found:
 
 def _topic(decoding: Decoding) -> bytes:
     """What a check depends on besides the file."""
-    depends = {**decoding.identity(), "max_pixels": decoding.max_pixels, "thawline": __version__}
+    depends = {**decoding.identity(), "max_pixels": decoding.max_pixels, "formats": FORMATS, "thawline": __version__}
     return b"check " + json.dumps(depends, sort_keys=True).encode()
 
 

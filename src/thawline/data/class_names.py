@@ -1,106 +1,187 @@
-"""Class names: which number a class has here, and which one elsewhere; names decide, not numbers."""
+"""Names of classes: text, whatever they were given as, in one order for all sources; and which class a label is."""
 
-import difflib
+import re
+import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
 
-from thawline.errors import DataError
+from thawline.errors import ArgumentError, DataError
 
-# So many names are told of a list.
-_TOLD = 8
+# Whole numbers, also as pandas writes a column of them that has gaps.
+_WHOLE = re.compile(r"(-?\d+)(?:\.0)?")
+
+# What NumPy and pandas write for nothing.
+_WAS_EMPTY = ("nan", "NaN", "NaT", "<NA>")
 
 
-def tell_names(names: Sequence[str]) -> str:
-    """A list of classes for a message: sorted, short, with how many there are.
+def is_empty(value: Any) -> bool:
+    """Whether a cell of a table holds nothing: None, NaN, pandas.NA or NaT, or blank text.
 
     Example:
-        >>> tell_names(["yak", "cat"]), tell_names([str(number) for number in range(10, 30)])
-        ('cat, yak (2)', '10, 11, 12, 13, 14, 15, 16, 17, ... (20)')
+        >>> is_empty(float("nan")), is_empty(" "), is_empty(False), is_empty([])
+        (True, True, False, False)
     """
-    shown = sorted(names)[:_TOLD]
-    return f"{', '.join(shown) or 'none'}{', ...' if len(names) > _TOLD else ''} ({len(names):,})"
+    if value is None or isinstance(value, str):
+        return value is None or not value.strip()
+    differs = value != value
+    if isinstance(differs, bool | np.bool_):
+        return bool(differs)
+    # pandas.NA answers with itself, an array with another array.
+    return differs is value
+
+
+def class_texts(labels: Iterable[Any]) -> list[str]:
+    """Labels as text; where all are whole numbers, without the ".0" that a float has.
+
+    Example:
+        >>> class_texts([2.0, 10.0]), class_texts([0.5, 1.0]), class_texts(["rose", 3])
+        (['2', '10'], ['0.5', '1.0'], ['rose', '3'])
+    """
+    texts = [label.decode(errors="replace") if isinstance(label, bytes) else str(label) for label in labels]
+    found = [_WHOLE.fullmatch(text) for text in texts]
+    whole = [match.group(1) for match in found if match is not None]
+    return whole if len(whole) == len(texts) else texts
+
+
+def as_class_names(names: Any, argument: str = "class_names") -> list[str]:
+    """Names of classes in the order of their numbers, as a user gave them: a list, tuple, array, range or pandas Index.
+
+    Args:
+        names: text, or numbers, which are taken as text.
+        argument: what they were given as, for errors.
+
+    Raises:
+        ArgumentError: it is a single text or has no order, a name is empty, or there twice.
+
+    Example:
+        >>> as_class_names(range(3)), as_class_names(("rose", "tulip"))
+        (['0', '1', '2'], ['rose', 'tulip'])
+    """
+    if isinstance(names, str | bytes | Mapping | Set) or not hasattr(names, "__iter__"):
+        example = f"Write [{names!r}]." if isinstance(names, str) else "Write ['rose', 'tulip']."
+        raise ArgumentError(f"{argument} is a list of names in the order of their numbers; got {names!r}. {example}")
+    given = list(names)
+    empty = [place for place, name in enumerate(given) if is_empty(name)]
+    if empty:
+        raise ArgumentError(f"{argument} has no name in place {empty[0]}: {given[empty[0]]!r}. Name every class.")
+    # What is written as text stays as it is written.
+    texts = list(map(str, given)) if any(isinstance(name, str) for name in given) else class_texts(given)
+    name, count = Counter(texts).most_common(1)[0] if texts else ("", 0)
+    if count > 1:
+        raise ArgumentError(f"{argument} has {name!r} {count} times. Name every class once.")
+    return texts
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of classes in the order that all sources have: as text, which is that of class folders and of Keras.
+
+    It says so where the names are numbers and this order is not that of their values, which `ImageFrame` had in 0.1.
+
+    Example:
+        >>> in_order({"tulip", "rose"})
+        ['rose', 'tulip']
+    """
+    ordered = sorted(set(names))
+    if all(_WHOLE.fullmatch(name) for name in ordered):
+        by_value = sorted(ordered, key=lambda name: int(name.removesuffix(".0")))
+        if by_value != ordered:
+            warnings.warn(
+                f"Classes are in the order of their names as text, as in folders and in Keras: {_few(ordered)}. In "
+                f"thawline 0.1 a table's numbers were in the order of their values, {_few(by_value)}. For that give "
+                "class_names=.",
+                stacklevel=7,
+            )
+    return ordered
 
 
 def class_numbers(
-    known: Sequence[str], wanted: Sequence[str], counts: Sequence[int], *, are_numbers: bool = False
-) -> np.ndarray:
-    """The number that each class has among the wanted ones, int64; -1 for one without images that is not wanted.
+    labels: Sequence[Any], rows: Sequence[int], class_names: Any, title: str
+) -> tuple[list[str], np.ndarray]:
+    """The classes in order, and the number of each label's class.
 
-    Classes are found by their names. Only where one side has no names of its own, as labels 0, 1, 2 of an array have
-    none, classes are taken in their order.
+    Blanks around a label are no part of its class, and accents may be composed either way, unless a name of
+    `class_names` is written so.
 
     Args:
-        known: the classes in the order of their numbers.
-        wanted: the classes in the order that is wanted.
-        counts: how many images each known class has.
-        are_numbers: whether `known` are class numbers that nobody gave names.
+        labels: texts or numbers.
+        rows: the row of each label, for errors.
+        class_names: the classes in the order of their numbers; None takes those that occur, sorted as text.
+        title: what the labels are called in errors.
+
+    Returns:
+        The names, and int32 (labels,).
 
     Raises:
-        DataError: a class with images is not among the wanted ones, or it cannot be told whether numbers are class
-            numbers or names.
+        ArgumentError: class_names are no names.
+        DataError: a label is none, is not one of class_names, or two classes look the same.
 
     Example:
-        >>> class_numbers(["0", "1", "10", "2"], ["0", "1", "2", "10"], [5, 5, 5, 5]).tolist()
-        [0, 1, 3, 2]
+        >>> class_numbers(["tulip", "rose"], [0, 1], None, "column 'class'")
+        (['rose', 'tulip'], array([1, 0], dtype=int32))
     """
-    index = {name: number for number, name in enumerate(wanted)}
-    if are_numbers:
-        return _by_number(known, wanted, index)
-    present = [name for name, count in zip(known, counts, strict=True) if count]
-    unknown = [name for name in present if name not in index]
-    if unknown and len(unknown) == len(present) and len(known) == len(wanted) and _are_counted(wanted):
-        warnings.warn(
-            f"The stack was trained on classes without names, numbered 0 to {len(wanted) - 1}; the images have the "
-            f"names {tell_names(known)}, which are taken in their order: 0 is {known[0]!r}. Give the training images "
-            "class_names=, and names decide.",
-            stacklevel=2,
-        )
-        return np.arange(len(known))
-    if unknown:
-        raise unknown_classes(unknown, known, wanted)
-    lacking = [name for name in wanted if name not in known]
-    if lacking:
-        shown = ", ".join(map(repr, sorted(lacking)[:_TOLD])) + (", ..." if len(lacking) > _TOLD else "")
-        count = "it counts as a class" if len(lacking) == 1 else "they count as classes"
-        warnings.warn(
-            f"The images lack {len(lacking):,} of {len(wanted):,} classes ({shown}): {count} without images.",
-            stacklevel=2,
-        )
-    return np.array([index.get(name, -1) for name in known], np.int64)
-
-
-def _by_number(known: Sequence[str], wanted: Sequence[str], index: dict[str, int]) -> np.ndarray:
-    """Class numbers stay what they are, unless they may be the names of other classes."""
-    moved = [name for number, name in enumerate(known) if index.get(name, number) != number]
-    if moved:
+    nested = [place for place, label in enumerate(labels) if is_list(label)]
+    if nested:
         raise DataError(
-            f"The labels are whole numbers, and the wanted classes are called by numbers in another order "
-            f"({', '.join(wanted[:_TOLD])}{', ...' if len(wanted) > _TOLD else ''}): {moved[0]!r} may be the class of "
-            "that name, or of that number. Give the images class_names= in the order of their numbers."
+            f"Row {rows[nested[0]]} has {labels[nested[0]]!r} as a class in {title}; a class is a text or a number. "
+            "Give one list of classes for each image."
         )
-    if len(known) > len(wanted):
+    texts = class_texts([label.strip() if isinstance(label, str) else label for label in labels])
+    names = in_order(texts) if class_names is None else as_class_names(class_names)
+    composed = {_composed(name): number for number, name in enumerate(names)}
+    if class_names is None and len(composed) < len(names):
+        twice = next(name for number, name in enumerate(names) if composed[_composed(name)] != number)
         raise DataError(
-            f"The labels are class numbers from 0 to {len(known) - 1}, but there are {len(wanted):,} classes: "
-            f"{tell_names(wanted)}. Correct the labels, or train a stack on {len(known):,} classes."
+            f"{title[:1].upper()}{title[1:]} has the class {twice!r} in two ways, its accents composed differently. "
+            "Write it in one, as unicodedata.normalize('NFC', ...) does."
         )
-    return np.arange(len(known))
+    # A name counts first of all as it is written, with its blanks or as 1.0.
+    index = {**composed, **{name: number for number, name in enumerate(names)}}
+    found = [
+        index.get(str(label), index.get(text, index.get(_composed(text))))
+        for label, text in zip(labels, texts, strict=True)
+    ]
+    if None in found:
+        place = found.index(None)
+        raise DataError(
+            f"Row {rows[place]} has the label {texts[place]!r} in {title}, which is not among class_names "
+            f"({', '.join(names)}). Add it there or leave the row out."
+        )
+    _tell_odd(labels, rows, index, title)
+    return names, np.array(found, np.int32)
 
 
-def unknown_classes(unknown: Sequence[str], known: Sequence[str], wanted: Sequence[str]) -> DataError:
-    """The error for classes that are not wanted, with the nearest name of one that is."""
-    free = {name.casefold(): name for name in wanted if name not in known}
-    near = [(name, free[match]) for name in unknown for match in difflib.get_close_matches(name.casefold(), free, 1)]
-    hint = f" {near[0][0]!r} may be {near[0][1]!r}." if near else ""
-    one = len(unknown) == 1
-    return DataError(
-        f"{len(unknown):,} {'class' if one else 'classes'} of the images {'is' if one else 'are'} not known: "
-        f"{tell_names(unknown)}. The images have {tell_names(known)}; known are {tell_names(wanted)}.{hint} Rename or "
-        "leave out what is not known, or train a new stack on these classes."
-    )
+def is_list(label: Any) -> bool:
+    """Whether this is a list, an array or the like, and no text."""
+    return hasattr(label, "__iter__") and not isinstance(label, str | bytes)
 
 
-def _are_counted(names: Sequence[str]) -> bool:
-    """Whether names are the numbers from 0 up, as classes without names are called."""
-    return all(name == str(number) for number, name in enumerate(names))
+def _tell_odd(labels: Sequence[Any], rows: Sequence[int], names: Mapping[str, int], title: str) -> None:
+    """Says once which labels were taken otherwise than they are written, or are hardly meant as classes."""
+    texts = [(place, label) for place, label in enumerate(labels) if isinstance(label, str)]
+    blank = [place for place, label in texts if label != label.strip() and label not in names]
+    if blank:
+        place = blank[0]
+        warnings.warn(
+            f"{len(blank)} labels in {title} have blanks around them, first row {rows[place]}: {labels[place]!r}. They "
+            f"are taken as {labels[place].strip()!r} is.",
+            stacklevel=7,
+        )
+    lost = [place for place, label in texts if label.strip() in _WAS_EMPTY]
+    if lost:
+        warnings.warn(
+            f"{len(lost)} labels in {title} are the text {labels[lost[0]]!r}, first row {rows[lost[0]]}, which "
+            "astype(str) makes of an empty cell. It is a class now; leave these rows out, or fill them in.",
+            stacklevel=7,
+        )
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _few(names: list[str]) -> str:
+    return f"{', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}"

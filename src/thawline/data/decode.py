@@ -2,9 +2,11 @@
 
 Pillow reads the header first (`formats`), so that a file's format and its size in pixels are known before anything is
 spent on it. OpenCV decodes what it decodes right, which is nearly every photo, and everything with 16 bits; Pillow
-decodes the rest: transparency, CMYK, animations, GIF, TIFF and PPM. Both release the GIL. `resize` makes it one size.
+decodes the rest: transparency, CMYK, animations, GIF, TIFF, PPM, AVIF and HEIF. Both release the GIL. `resize` makes it
+one size.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -14,7 +16,7 @@ import PIL
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from thawline.arguments import height_and_width, whole_numbers
-from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, open_header
+from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, largest_of_ppm, open_header, reason_of
 from thawline.data.resize import Interpolation, Resize, resize_pixels
 from thawline.errors import ArgumentError, UnreadableImageError
 
@@ -24,12 +26,18 @@ __all__ = [
     "MAX_PIXELS",
     "ColorMode",
     "Decoding",
+    "FileRange",
     "Interpolation",
     "Resize",
     "decode",
+    "turn",
+    "turn_of",
 ]
 
 ColorMode = Literal["rgb", "grayscale", "rgba"]
+
+# The numbers in files of more than 8 bits that become 0 and 255: stated, each image's own, or None for all that fit.
+FileRange = tuple[float, float] | Literal["image"] | None
 
 _CHANNELS = {"rgb": 3, "grayscale": 1, "rgba": 4}
 
@@ -82,9 +90,13 @@ class Decoding:
             interpolation="area". Two photos of 640x427 at 150x150 were decoded and resized 1.5 to 2.6 times as fast,
             and their pixels moved by 1.2 and 3.1 of 255 on average, single ones by 74; at 50x50 by 3.4 and 5.6, single
             ones by 105. Off by default: nothing changes unasked.
+        file_range: which numbers become 0 and 255 in PNG, TIFF and PGM files of more than 8 bits: (0, 4095) for 12 bits
+            in 16, or "image" for the smallest and the largest number of each image; what lies outside becomes 0 or 255.
+            With a range, TIFFs of 32 bits and of numbers below 0 are read, too. None takes 0 and 65535. Files of 8 bits
+            stay as they are. (A stage's `value_range` is what a model takes; this is what files hold.)
 
     Raises:
-        ArgumentError: a size or colour is not made of whole numbers in range, or a word is not known.
+        ArgumentError: a size or colour is not made of whole numbers in range, a range is none, or a word is not known.
 
     Example:
         >>> Decoding((160, 160), resize="pad").shape
@@ -97,6 +109,7 @@ class Decoding:
     resize: Resize = field(default="stretch", kw_only=True)
     background: tuple[int, int, int] = field(default=(255, 255, 255), kw_only=True)
     fast_jpeg: bool = field(default=False, kw_only=True)
+    file_range: FileRange = field(default=None, kw_only=True)
     max_pixels: int = field(default=MAX_PIXELS, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -107,6 +120,7 @@ class Decoding:
             )
         object.__setattr__(self, "image_size", height_and_width(self.image_size))
         object.__setattr__(self, "background", tuple(colour))
+        object.__setattr__(self, "file_range", _checked_range(self.file_range))
         _check_word("color_mode", self.color_mode, get_args(ColorMode))
         _check_word("interpolation", self.interpolation, get_args(Interpolation))
         _check_word("resize", self.resize, get_args(Resize))
@@ -123,7 +137,7 @@ class Decoding:
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the bytes, for a fingerprint."""
-        return {
+        known: dict[str, Any] = {
             "image_size": list(self.image_size),
             "color_mode": self.color_mode,
             "interpolation": self.interpolation,
@@ -133,6 +147,8 @@ class Decoding:
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
         }
+        # Only where it is given: what was made without it stays what it is.
+        return known if self.file_range is None else {**known, "file_range": self.file_range}
 
 
 def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarray:
@@ -142,7 +158,8 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
     an animation or a file with pages the first image is taken. The file's ending does not matter, its content does.
 
     Args:
-        data: the bytes of a JPEG, PNG, BMP, GIF, WebP, TIFF or PPM (PGM, PBM) file.
+        data: the bytes of a JPEG, PNG, BMP, GIF, WebP, TIFF, PPM (PGM, PBM) or AVIF file, or of HEIF (HEIC) where
+            pillow-heif is installed (`pip install 'thawline[heic]'`).
         decoding: size, colour and interpolation.
         name: the file's name, for errors.
 
@@ -161,9 +178,8 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
         pixels = _read_pixels(data, image, decoding)
     # Decoders meet damaged pixels with whatever they stumble over.
     except Exception as error:
-        reason = str(error) or type(error).__name__
         raise UnreadableImageError(
-            f"{name}: cannot be decoded: {reason}. Replace the file or take it out of the folder."
+            f"{name}: cannot be decoded: {reason_of(error)}. Replace the file or take it out of the folder."
         ) from error
     return resize_pixels(
         pixels,
@@ -186,13 +202,13 @@ def fill_colour(decoding: Decoding) -> tuple[int, ...]:
 def _read_pixels(data: bytes, image: ImageFile.ImageFile, decoding: Decoding) -> np.ndarray:
     """The whole image, upright, in the channels of the colour mode."""
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise ValueError("it holds numbers of 32 bits, whose range is not known; 8 and 16 bits are read")
+        return _in_mode(_read_wide(image, decoding.file_range), decoding)
     if is_deep(image, data):
-        return _in_mode(_read_deep(data, image), decoding)
+        return _in_mode(_read_deep(data, image, decoding.file_range), decoding)
     is_plain = image.mode in _OPENCV_MODES and not image.has_transparency_data
     if is_plain and image.format in _OPENCV_FORMATS and not getattr(image, "is_animated", False):
         return _read_plain(data, image, decoding)
-    return _in_mode(_read_with_pillow(image), decoding)
+    return _in_mode(_read_with_pillow(image, data, decoding.file_range), decoding)
 
 
 def _read_plain(data: bytes, image: ImageFile.ImageFile, decoding: Decoding) -> np.ndarray:
@@ -210,21 +226,34 @@ def _opencv(data: bytes, flags: int, image: ImageFile.ImageFile) -> np.ndarray:
     """What OpenCV decodes, always with a third axis; where it fails, Pillow gives the reason."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
+        reason = "the pixel data are damaged"
+    except cv2.error as error:
+        pixels, reason = None, reason_of(error)
     if pixels is None:
         image.load()
-        raise ValueError("the pixel data are damaged")
+        raise ValueError(reason)
     shaped: np.ndarray = pixels if pixels.ndim == 3 else pixels[..., None]
     return shaped
 
 
-def _read_deep(data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
+def _read_wide(image: ImageFile.ImageFile, file_range: FileRange) -> np.ndarray:
+    """By Pillow: grey numbers of 32 bits, whose range has to be given."""
+    if file_range is None:
+        raise ValueError(
+            "it holds numbers of 32 bits, whose range is not known; 8 and 16 bits are read, others with file_range="
+        )
+    image.load()
+    return _upright(_ranged(np.asarray(image)[..., None], file_range), image)
+
+
+def _read_deep(data: bytes, image: ImageFile.ImageFile, file_range: FileRange) -> np.ndarray:
     """By OpenCV: 16 bits as they are, with their alpha, scaled to 8; Pillow would cut colours to their upper half."""
     deep = _opencv(data, cv2.IMREAD_UNCHANGED, image)
-    if deep.dtype != np.uint16:
-        raise ValueError(f"it holds numbers of the type {deep.dtype}; 8 and 16 bits without sign are read")
-    pixels = _scaled(deep)
+    if deep.dtype != np.uint16 and file_range is None:
+        raise ValueError(
+            f"it holds numbers of the type {deep.dtype}; 8 and 16 bits without sign are read, others with file_range="
+        )
+    pixels = _scaled(deep) if file_range is None else _ranged(deep, file_range)
     clear = image.info.get("transparency")
     if pixels.shape[2] == 1 and isinstance(clear, int):
         # The grey that stands for transparent in a PNG; OpenCV sees to it in colours only.
@@ -238,12 +267,13 @@ def _read_deep(data: bytes, image: ImageFile.ImageFile) -> np.ndarray:
     return _upright(pixels, image)
 
 
-def _read_with_pillow(image: ImageFile.ImageFile) -> np.ndarray:
+def _read_with_pillow(image: ImageFile.ImageFile, data: bytes, file_range: FileRange) -> np.ndarray:
     """By Pillow: 8 bits with whatever transparency there is, the first frame or page."""
     image.load()
     if image.mode == "I":
         # PGM of more than 8 bits, which Pillow scales to 65535.
-        return _scaled(np.asarray(image).astype(np.uint16)[..., None])
+        spread = np.asarray(image).astype(np.uint16)[..., None]
+        return _scaled(spread) if file_range is None else _ranged(spread * (largest_of_ppm(data) / 65535), file_range)
     converted: Image.Image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return _upright(np.asarray(converted), image)
 
@@ -254,20 +284,61 @@ def _scaled(deep: np.ndarray) -> np.ndarray:
     return pixels.reshape(deep.shape)
 
 
-def _upright(pixels: np.ndarray, image: ImageFile.ImageFile) -> np.ndarray:
-    """Applies the orientation in EXIF; what cannot be read there counts as upright."""
+def _ranged(numbers: np.ndarray, file_range: FileRange) -> np.ndarray:
+    """Numbers (height, width, channels) as 8 bits: those of the range become 0 to 255, rounded; alpha is 16 bits."""
+    has_alpha = numbers.shape[2] == 4
+    values = numbers[..., :3] if has_alpha else numbers
+    finite = values[np.isfinite(values)]
+    if isinstance(file_range, tuple):
+        low, high = file_range
+    else:
+        low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+    # An image of one number is black: it has no range.
+    span = float(high) - float(low) or math.inf
+    shares = (np.nan_to_num(values.astype(np.float64), nan=float(low)) - float(low)) * (255 / span)
+    pixels: np.ndarray = shares.clip(0, 255).round().astype(np.uint8)
+    return np.dstack([pixels, _scaled(numbers[..., 3])]) if has_alpha else pixels
+
+
+def turn_of(image: ImageFile.ImageFile, *, by_header: bool = False) -> int:
+    """The orientation that EXIF notes, 1 to 8; 1, upright, where there is none or it cannot be read.
+
+    Args:
+        image: from `open_header`.
+        by_header: do not look behind the pixels, for which a PNG would be decoded.
+    """
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        exif = Image.Image.getexif(image) if by_header else image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)
     except Exception:
         orientation = 1
+    return orientation if orientation in range(2, 9) else 1
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (height, width, ...) as they stand upright.
+
+    Args:
+        pixels: as they lie in the file.
+        orientation: EXIF's number, 1 to 8.
+
+    Example:
+        >>> turn(np.array([[1, 2, 3]]), 6).tolist()
+        [[1], [2], [3]]
+    """
     if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     # How the axes that are then left run, per EXIF's table.
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _upright(pixels: np.ndarray, image: ImageFile.ImageFile) -> np.ndarray:
+    """Applies the orientation in EXIF; what cannot be read there counts as upright."""
+    return turn(pixels, turn_of(image))
 
 
 def _in_mode(pixels: np.ndarray, decoding: Decoding) -> np.ndarray:
@@ -304,6 +375,22 @@ def _as_grey(pixels: np.ndarray) -> np.ndarray:
 
 def _with_alpha(pixels: np.ndarray) -> np.ndarray:
     return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+
+
+def _checked_range(given: object) -> FileRange:
+    """A range of numbers as floats, or the word for each image's own."""
+    if given is None:
+        return None
+    if isinstance(given, str) and given == "image":
+        return "image"
+    parts = list(given) if isinstance(given, tuple | list) else []
+    numbers = [float(part) for part in parts if isinstance(part, int | float | np.number)]
+    if len(parts) != 2 or len(numbers) != 2 or not all(map(math.isfinite, numbers)) or not numbers[0] < numbers[1]:
+        raise ArgumentError(
+            "file_range is (lowest, highest), the numbers in files that become 0 and 255, like (0, 4095), or 'image' "
+            f"for each image's own; got {given!r}."
+        )
+    return numbers[0], numbers[1]
 
 
 def _check_word(argument: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -1,15 +1,18 @@
 """Which files are images: formats by ending and by content, and headers that are read before any pixel.
 
 Pillow reads the headers. Only the plugin of the format that the content begins with is asked, never all of them: each
-further plugin is code that a broken file could reach.
+further plugin is code that a broken file could reach. HEIF (the .heic files of phones) needs the package pillow-heif.
 """
 
+import importlib.util
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import NamedTuple
 
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     ImageFile,
@@ -20,15 +23,24 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from thawline.data.png_notes import without_long_notes
 from thawline.errors import UnreadableImageError
 
-# The formats a source takes, by the endings of their files. Endings are compared in lower case, with the dot.
-EXTENSIONS = {
+_ENDINGS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
+    # What browsers and pages make of .jpg when an image is saved.
+    ".jfif": "JPEG",
+    ".jif": "JPEG",
+    ".pjpeg": "JPEG",
+    ".pjp": "JPEG",
+    ".jpg_large": "JPEG",
+    ".jpg-large": "JPEG",
     ".png": "PNG",
+    ".apng": "PNG",
     ".bmp": "BMP",
+    ".dib": "BMP",
     ".gif": "GIF",
     ".webp": "WEBP",
     ".tif": "TIFF",
@@ -37,13 +49,44 @@ EXTENSIONS = {
     ".pgm": "PPM",
     ".pbm": "PPM",
     ".pnm": "PPM",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
 }
+
+# Formats that are read only where their decoder is installed, and the way to it.
+_INSTALL = {
+    "AVIF": "pip install 'pillow>=11.3'",
+    "HEIF": "pip install 'thawline[heic]'",
+}
+_ABSENT = {
+    form
+    for form, is_there in (
+        ("AVIF", AvifImagePlugin.SUPPORTED),
+        ("HEIF", importlib.util.find_spec("pillow_heif") is not None),
+    )
+    if not is_there
+}
+
+# The formats a source takes, by the endings of their files. Endings are compared in lower case, with the dot.
+EXTENSIONS = {ending: form for ending, form in _ENDINGS.items() if form not in _ABSENT}
 FORMATS = tuple(sorted(set(EXTENSIONS.values())))
+
+# So many bytes from the beginning of a file tell its format.
+BEGINNING_BYTES = 256
 
 # A larger image is refused before it is decoded: 8-bit RGB of this size takes 240 MB.
 MAX_PIXELS = 80_000_000
 
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+# ISO/IEC 23008-12 and the AV1 image format: what a file says that its pictures are made of.
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+
+# The sizes that a header of a BMP may have, by which text that begins with "BM" is told apart.
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 
 
 class _Format(NamedTuple):
@@ -53,17 +96,86 @@ class _Format(NamedTuple):
     plugin: Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
+def _begins_as_bmp(data: bytes) -> bool:
+    return data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS
+
+
+def _begins_as_ppm(data: bytes) -> bool:
+    # A number or a remark follows, which tells it from text.
+    after = data[3:4]
+    return (
+        data[:1] == b"P"
+        and data[1:2] in b"123456"
+        and data[2:3].isspace()
+        and (after.isdigit() or after.isspace() or after == b"#")
+    )
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """What a file of the family of MP4 says that it is; empty for others."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4], "big"), BEGINNING_BYTES, len(data))
+    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+
+
+def _begins_as_avif(data: bytes) -> bool:
+    return bool(_brands(data) & _AVIF_BRANDS)
+
+
+def _begins_as_heif(data: bytes) -> bool:
+    return bool(_brands(data) & _HEIF_BRANDS)
+
+
+def _open_png(stream: io.BytesIO) -> ImageFile.ImageFile:
+    return PngImagePlugin.PngImageFile(io.BytesIO(without_long_notes(stream.getvalue())))
+
+
+def _open_heif(stream: io.BytesIO) -> ImageFile.ImageFile:
+    opened: ImageFile.ImageFile = import_module("pillow_heif").HeifImageFile(stream)
+    return opened
+
+
+# AVIF before HEIF: an AVIF file may also call itself by the brands that all of the family share.
 _READERS = {
-    "BMP": _Format(lambda data: data.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
+    "AVIF": _Format(_begins_as_avif, AvifImagePlugin.AvifImageFile),
+    "BMP": _Format(_begins_as_bmp, BmpImagePlugin.BmpImageFile),
     "GIF": _Format(lambda data: data.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
+    "HEIF": _Format(_begins_as_heif, _open_heif),
     "JPEG": _Format(lambda data: data.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
-    "PNG": _Format(lambda data: data.startswith(b"\x89PNG\r\n"), PngImagePlugin.PngImageFile),
-    "PPM": _Format(
-        lambda data: data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace(), PpmImagePlugin.PpmImageFile
-    ),
+    "PNG": _Format(lambda data: data.startswith(b"\x89PNG\r\n"), _open_png),
+    "PPM": _Format(_begins_as_ppm, PpmImagePlugin.PpmImageFile),
     "TIFF": _Format(lambda data: data.startswith(_TIFF_BEGINNINGS), TiffImagePlugin.TiffImageFile),
     "WEBP": _Format(lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
 }
+
+
+def format_of(beginning: bytes) -> str | None:
+    """The format that content begins as, like "JPEG", whatever a file's ending says; None where it is no image.
+
+    Args:
+        beginning: the first `BEGINNING_BYTES` bytes of a file, or all there are. "HEIF" is told where it cannot be
+            read, too: compare with `FORMATS`.
+
+    Example:
+        >>> format_of(b"GIF89a"), format_of(b"a text")
+        ('GIF', None)
+    """
+    return next((form for form, reader in _READERS.items() if reader.begins(beginning)), None)
+
+
+def install_advice(endings: Iterable[str]) -> str:
+    """How files of these endings become readable: a sentence with its blank in front, or nothing.
+
+    Args:
+        endings: of files that were passed over, in lower case, with the dot.
+
+    Example:
+        >>> install_advice([".txt", ".pdf"])
+        ''
+    """
+    absent = {form: ending for ending in endings if (form := _ENDINGS.get(ending)) in _ABSENT}
+    return "".join(f" {_INSTALL[form]} makes {ending} readable." for form, ending in sorted(absent.items()))
 
 
 def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS, name: str = "image") -> ImageFile.ImageFile:
@@ -75,7 +187,8 @@ def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS, name: str = "image
         name: the file's name, for errors.
 
     Raises:
-        UnreadableImageError: the file is empty, of no known format, damaged in its header, or holds more pixels.
+        UnreadableImageError: the file is empty, of no known format or one whose decoder is not installed, damaged in
+            its header, or holds more pixels.
 
     Example:
         >>> import cv2, numpy as np
@@ -86,24 +199,46 @@ def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS, name: str = "image
     """
     if not data:
         raise UnreadableImageError(f"{name}: the file is empty. Replace it or take it out of the folder.")
-    form = next((form for form, reader in _READERS.items() if reader.begins(data)), None)
+    form = format_of(data)
     if form is None:
         raise UnreadableImageError(
             f"{name}: expected an image ({', '.join(FORMATS)}), but the content is none of them. "
             "Convert the file or take it out of the folder."
         )
-    if form == "WEBP":
-        # Pillow makes room for the whole canvas as soon as it opens one.
-        _refuse_too_many(_webp_size(data), max_pixels, name)
+    if form in _ABSENT:
+        raise UnreadableImageError(
+            f"{name}: the decoder for {form} is not installed. Try: {_INSTALL[form]}. Or convert the file."
+        )
+    if form in _SIZES:
+        # These plugins make room for the whole picture as soon as they open one, or refuse large ones in other words.
+        _refuse_too_many(_SIZES[form](data), max_pixels, name)
     try:
         image = _READERS[form].plugin(io.BytesIO(data))
     # A plugin meets a damaged header with whatever it stumbles over: struct.error, KeyError, ZeroDivisionError, ...
     except Exception as error:
         raise UnreadableImageError(
-            f"{name}: begins as {form}, but is cut off or damaged. Replace the file or take it out of the folder."
+            f"{name}: begins as {form}, but cannot be read: {reason_of(error)}. It may be cut off or damaged: "
+            "replace it, convert it or take it out of the folder."
         ) from error
     _refuse_too_many(image.size, max_pixels, name)
     return image
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says in its own words, its class where it says nothing; without a full stop.
+
+    Example:
+        >>> reason_of(ValueError("broken data stream.")), reason_of(KeyError(7)), reason_of(MemoryError())
+        ('broken data stream', 'KeyError: 7', 'MemoryError')
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    # OpenCV puts the sentence between its version, the line of its source and the function.
+    words = str(getattr(error, "err", None) or error).strip().rstrip(".")
+    # What a plugin stumbles over: the name of the class is needed to make sense of "7" or "index out of range".
+    if words and isinstance(error, LookupError | ArithmeticError | AttributeError):
+        return f"{type(error).__name__}: {words}"
+    return words or type(error).__name__
 
 
 def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
@@ -120,6 +255,19 @@ def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
         bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
         return all(bit == 16 for bit in (bits if isinstance(bits, tuple) else (bits,)))
     return False
+
+
+def largest_of_ppm(data: bytes) -> int:
+    """The largest number that a pixel of a PPM or PGM may have, which Pillow brings to 255 or 65535.
+
+    It is the third number of the header, behind width and height; remarks run from # to the end of the line.
+
+    Example:
+        >>> largest_of_ppm(b"P5 # by hand\n6 8 4095\n")
+        4095
+    """
+    lines = (line.partition(b"#")[0] for line in data[2:4096].splitlines())
+    return int(b" ".join(lines).split()[2])
 
 
 def _refuse_too_many(size: tuple[int, int], max_pixels: int, name: str) -> None:
@@ -146,3 +294,21 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack("<HH", body[6:10])
         return width & 0x3FFF, height & 0x3FFF
     return 0, 0
+
+
+def _largest_extent(data: bytes) -> tuple[int, int]:
+    """Width and height of the largest picture that an AVIF or HEIF file names, (0, 0) where it names none.
+
+    ISO/IEC 23008-12: a box of 20 bytes, "ispe", has version and flags, width and height of each picture, the tiles and
+    thumbnails among them. A decoder of HEIF refuses pixels that are larger than that; one of AVIF takes them as far as
+    its own limit, 16,384 x 16,384.
+    """
+    sizes, place = [(0, 0)], 0
+    while (place := data.find(b"\0\0\0\x14ispe", place)) >= 0:
+        sizes.append(struct.unpack(">II", data[place + 12 : place + 20].ljust(8, b"\0")))
+        place += 8
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+# Where to find width and height in formats whose plugins should not be asked.
+_SIZES = {"AVIF": _largest_extent, "HEIF": _largest_extent, "WEBP": _webp_size}

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from thawline.data.captions import tell_numbers
-from thawline.data.given_classes import is_empty, is_list, read_classes
+from thawline.data.class_names import class_numbers, is_empty, is_list
 from thawline.errors import ArgumentError, DataError
 from thawline.specs import PIXELS, TensorSpec
 
@@ -410,7 +410,7 @@ def read_labels(
             f"Row {several[0]} has {given[several[0]]!r} in {name}, but label_mode={mode!r} takes one class per image. "
             "Use label_mode='multi_label' for several."
         )
-    names, numbers = read_classes(given, range(len(given)), class_names, name)
+    names, numbers = class_numbers(given, range(len(given)), class_names, name)
     return class_labels(mode, numbers, names, shape)
 
 
@@ -420,7 +420,7 @@ def _read_multi_label(given: Sequence[Sequence[Any]], class_names: Any, name: st
         raise DataError(
             f"No image has a class in {name}: all of {len(given)} are empty. Fill them in, or name the classes."
         )
-    names, numbers = read_classes([label for labels in given for label in labels], rows, class_names, name)
+    names, numbers = class_numbers([label for labels in given for label in labels], rows, class_names, name)
     hot = np.zeros((len(given), len(names)), np.float32)
     hot[rows, numbers] = 1
     return MultiLabel(hot, names)

@@ -12,8 +12,9 @@ from thawline.errors import ArgumentError
 
 Reading = dict[str, Any]
 
-# What `Decoding` takes.
+# What `Decoding` takes; what is in `_LATER` is written where it is given, so that older readings stay what they are.
 _WORDS = ("image_size", "color_mode", "interpolation", "resize", "background", "fast_jpeg")
+_LATER = ("file_range",)
 
 
 def describe_reading(source: ImageSource) -> Reading:
@@ -31,6 +32,7 @@ def describe_reading(source: ImageSource) -> Reading:
         words = {"image_size": (height, width), "channels": channels}
     else:
         words = {word: getattr(decoding, word) for word in _WORDS}
+        words |= {word: getattr(decoding, word) for word in _LATER if getattr(decoding, word) is not None}
     described = {word: list(value) if isinstance(value, tuple) else value for word, value in words.items()}
     return {**described, "standardize": _standardization(source.augmentation)}
 
@@ -52,6 +54,7 @@ def as_decoding(reading: Reading) -> Decoding:
         raise ArgumentError(
             f"A reading says {', '.join(_WORDS)}; {error} is missing. Take what describe_reading(source) gives."
         ) from None
+    words |= {word: reading[word] for word in _LATER if word in reading}
     size, background = tuple(words.pop("image_size")), tuple(words.pop("background"))
     return Decoding(size, words.pop("color_mode"), words.pop("interpolation"), background=background, **words)
 

@@ -29,7 +29,7 @@ def resize_pixels(
     interpolation: Interpolation = "area",
     fill: tuple[int, ...] = (255, 255, 255),
 ) -> np.ndarray:
-    """Pixels of `image_size`: uint8 (height, width, channels), 0 to 255.
+    """Pixels of `image_size`: uint8 (height, width, channels), 0 to 255; uint16 stays uint16.
 
     Args:
         pixels: uint8 (any height, any width, 1, 3 or 4 channels). The fourth is alpha: colours are then weighted with
@@ -87,7 +87,7 @@ def _pad(
     scale = min(target_height / height, target_width / width)
     fitted = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (target_height - fitted[0]) // 2, (target_width - fitted[1]) // 2
-    padded = np.empty((*image_size, pixels.shape[2]), np.uint8)
+    padded = np.empty((*image_size, pixels.shape[2]), pixels.dtype)
     padded[:] = fill
     padded[top : top + fitted[0], left : left + fitted[1]] = _stretch(pixels, fitted, interpolation, fill)
     return padded

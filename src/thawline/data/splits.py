@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from thawline.data.given_classes import is_empty
+from thawline.data.class_names import is_empty
 from thawline.errors import ArgumentError, DataError
 
 Groups = str | Callable[[Path], Any]

@@ -7,8 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from thawline.data.decode import EXTENSIONS
-from thawline.data.sources.scan import is_hidden
+from thawline.data.sources.scan import is_hidden, is_image
 
 # The word for the standard input.
 FROM_INPUT = "-"
@@ -74,7 +73,7 @@ def _images_below(folder: Path, entered: set[str]) -> Iterator[Path]:
                 continue
             if entry.is_dir():
                 folders.append(Path(entry.path))
-            elif Path(entry.name).suffix.lower() in EXTENSIONS:
+            elif is_image(Path(entry.path)):
                 yield Path(entry.path)
     for inner in folders:
         yield from _images_below(inner, entered)

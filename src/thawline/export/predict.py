@@ -12,6 +12,7 @@ import numpy as np
 
 from thawline.data.batches import read_ahead
 from thawline.data.decode import Decoding, decode
+from thawline.data.formats import reason_of
 from thawline.errors import UnreadableImageError
 
 # Images that are answered at a time, and files that are read at a time.
@@ -118,4 +119,4 @@ def _read(path: Path) -> bytes:
             raise UnreadableImageError(f"is larger than {MAX_FILE_BYTES:,} bytes, which no image is.")
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"cannot be read: {error.strerror}.") from error
+        raise UnreadableImageError(f"cannot be read: {reason_of(error)}.") from error

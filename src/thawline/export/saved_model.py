@@ -24,12 +24,17 @@ def write(servable: Servable, folder: Path) -> None:
     """Writes the model into a folder.
 
     Raises:
-        ExportError: images have alpha, or a layer cannot be saved.
+        ExportError: images have alpha or a file_range, or a layer cannot be saved.
     """
     if servable.decoding.color_mode == "rgba":
         raise ExportError(
             "A SavedModel decodes files inside, but not with color_mode='rgba': TensorFlow resizes colours under "
             "transparent pixels otherwise. Export as keras, onnx, litert or openvino, whose reader does it."
+        )
+    if servable.decoding.file_range is not None:
+        raise ExportError(
+            f"A SavedModel decodes files inside, but not with file_range={servable.decoding.file_range!r}: 16 bits are "
+            "scaled by their whole range there. Export as keras, onnx, litert or openvino, whose reader does it."
         )
     tensorflow = import_tensorflow()
     labels = folder / _LABELS

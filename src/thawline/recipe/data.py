@@ -35,6 +35,7 @@ class DataRecipe(Strict):
     resize: Resize = "stretch"
     background: tuple[int, int, int] = (255, 255, 255)
     fast_jpeg: bool = False
+    file_range: tuple[float, float] | Literal["image"] | None = None
     on_error: Literal["raise", "skip"] = "raise"
     label_mode: Literal["categorical", "sparse", "binary"] = "categorical"
     limit: int | None = None

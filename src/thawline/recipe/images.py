@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thawline.data.class_names import unknown_classes
+from thawline.data.class_order import spelled_as, unknown_classes
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.frame import ImageFrame
 from thawline.data.sources.scan import find_images, subfolders
@@ -129,6 +129,7 @@ class RecipeImages:
             "resize": data.resize,
             "background": data.background,
             "fast_jpeg": data.fast_jpeg,
+            "file_range": data.file_range,
             "on_error": data.on_error,
             "label_mode": data.label_mode,
         }
@@ -139,6 +140,7 @@ class RecipeImages:
             weights = data.weights if has_weights else None
             return ImageFrame(place, **options, weight_column=weights, class_names=names)
         if names is not None and place.is_dir():
+            names = spelled_as(names, [folder.name for folder in subfolders(place)])
             _check_folders(place, names)
         return ImageFolder(place, **options, classes=names)
 

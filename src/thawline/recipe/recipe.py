@@ -106,6 +106,7 @@ class Recipe(Strict):
             resize=data.resize,
             background=data.background,
             fast_jpeg=data.fast_jpeg,
+            file_range=data.file_range,
         )
 
     @property

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from thawline.data.class_names import tell_names
+from thawline.data.class_order import tell_names
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 

@@ -8,6 +8,7 @@ from thawline.data.labels import TargetSpec
 from thawline.errors import ArgumentError, JointError, NothingToLearnError
 from thawline.specs import TensorSpec
 from thawline.stack.learning import find_layers
+from thawline.stack.mask_classes import mask_mismatch
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import Stage
 from thawline.training.phase import Phase
@@ -121,7 +122,7 @@ def check_answers(part: Part, loss: Any, targets: TargetSpec, class_count: int) 
                 f"Take the probe out, or put it on a stage before with loss_at=."
             )
     part.series.check_targets(targets, class_count)
-    _check_loss(part.series.stages[-1], loss, targets, part.number)
+    _check_loss(part.series.stages[-1], part.series.output_spec, loss, targets, part.number)
 
 
 def _fits(part: Part, targets: TargetSpec, class_count: int) -> bool:
@@ -169,7 +170,7 @@ def _last_stage(stack: StageSeries, phase: Phase, number: int, last_learning: in
     return end
 
 
-def _check_loss(stage: Stage, loss: Any, targets: TargetSpec, number: int) -> None:
+def _check_loss(stage: Stage, given: TensorSpec, loss: Any, targets: TargetSpec, number: int) -> None:
     """Raises JointError when a cross entropy of Keras fits neither the stage's answers nor the labels."""
     try:
         known = keras.losses.get(loss) if isinstance(loss, str) else loss
@@ -188,7 +189,12 @@ def _check_loss(stage: Stage, loss: Any, targets: TargetSpec, number: int) -> No
             f"{_loss_name(known)} in phase {number} compares probabilities. End it with "
             f"activation={_ACTIVATIONS[name]!r}, or use keras.losses.{_class_name(name)}(from_logits=True)."
         )
-    if not isinstance(targets, TensorSpec) or len(targets.shape) > 2:
+    if not isinstance(targets, TensorSpec):
+        return
+    mismatch = mask_mismatch(name, given, targets, getattr(known, "ignore_class", None))
+    if mismatch is not None:
+        raise JointError(f"{_loss_name(known)} in phase {number}, stage {stage.name!r}: {' '.join(mismatch)}")
+    if len(targets.shape) > 2:
         return
     are_numbers = targets.dtype.startswith("int")
     if name == "sparsecategoricalcrossentropy" and not are_numbers:

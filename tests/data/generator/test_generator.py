@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 import thawline as tl
 from thawline.backend import keras
 from thawline.data.generator import differences
-from thawline.data.generator.differences import CHANGES, ChangedMeaningWarning
+from thawline.data.generator.differences import CHANGES, ChangedMeaningWarning, differences_page
 from thawline.errors import ArgumentError, DataError
 
 # Its own test looks at it; elsewhere it would come by chance, once per process.
@@ -356,3 +357,17 @@ def test_a_function_gets_the_layout_that_was_asked_for():
     given = generator.flow(pictures().transpose(0, 3, 1, 2), shuffle=False)[0]
     np.testing.assert_array_equal(given[:, 0], pictures()[..., 0])
     assert not given[:, 1:].any()
+
+
+def test_an_argument_that_is_set_later_is_told_too(monkeypatch):
+    monkeypatch.setattr(differences, "_told", set())
+    generator = tl.ImageDataGenerator()
+    batches = generator.flow(pictures())
+    generator.rotation_range = 30
+    with pytest.warns(ChangedMeaningWarning, match="rotation_range turns pictures about their centre"):
+        next(batches)
+
+
+def test_the_page_of_differences_is_the_table_of_the_program():
+    page = Path(__file__).parents[3] / "docs" / "image_data_generator.md"
+    assert page.read_text(encoding="utf-8") == differences_page(), "run  python scripts/write_pages.py"

@@ -12,7 +12,7 @@ from thawline.arguments import height_and_width, share
 from thawline.backend import keras, print_message
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.generator import settings
-from thawline.data.generator.differences import pass_over, tell_changes
+from thawline.data.generator.differences import CHANGES, pass_over, tell_changes
 from thawline.data.generator.drawing import present_draw, present_stream
 from thawline.data.generator.float_images import are_pixels, range_of, transform_values
 from thawline.data.generator.iterators import Iterator
@@ -125,9 +125,7 @@ class ImageDataGenerator:
         dtype: str | None = None,
         legacy: bool = False,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name != "self"}
-        defaults = {name: parameter.default for name, parameter in signature(ImageDataGenerator).parameters.items()}
-        vars(self).update(given)
+        vars(self).update({name: value for name, value in locals().items() if name != "self"})
         self.validation_split = share("validation_split", validation_split) if validation_split else 0.0
         # Keras' name for it, which subclasses read.
         self._validation_split = self.validation_split
@@ -142,8 +140,8 @@ class ImageDataGenerator:
             settings.take_implied(self, self.keras_transform())
         else:
             # A pair, as Keras has it.
-            self.zoom_range = list(self.settled().zoom_range)  # type: ignore[arg-type]
-            tell_changes(given, defaults)
+            self.zoom_range = list(Augmentation(zoom_range=zoom_range).zoom_range)  # type: ignore[arg-type]
+            self.settled()
 
     legacy: bool
     mean: Any
@@ -167,6 +165,7 @@ class ImageDataGenerator:
         if "augmentation" not in made:
             augmentation = settings.own_augmentation(self)
             made |= {"augmentation": augmentation, "validation": augmentation.without_chance()}
+            tell_changes({name: getattr(self, name) for name in CHANGES}, _DEFAULTS)
         chosen: Augmentation = made["validation" if is_validation else "augmentation"]
         return chosen
 
@@ -473,6 +472,12 @@ class ImageDataGenerator:
             fitted = augmentation.fit(channels_last(images, self.data_format))
             assert fitted.statistics is not None
             settings.take_statistics(self, fitted.statistics)
+
+
+# The arguments as attributes of a generator that was given none.
+_DEFAULTS = {name: parameter.default for name, parameter in signature(ImageDataGenerator).parameters.items()} | {
+    "zoom_range": [1, 1]
+}
 
 
 def _stream(seed: int | None) -> np.random.RandomState:

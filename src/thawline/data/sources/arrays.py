@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from thawline.arguments import as_whole, height_and_width
-from thawline.data.given_classes import as_class_names
+from thawline.data.class_names import as_class_names
 from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, class_labels, read_labels
 from thawline.data.resize import FILE_CHANNELS
 from thawline.data.sources.cells import are_flag_lists
@@ -44,9 +44,10 @@ class ImageArrays(ImageSource):
             values; names are sorted as text, as class folders are ("10" comes before "2"). A dictionary for several
             outputs.
         sample_weights: float32 (n,), from 0 up: how much each image counts in the loss; None where all count the same.
-        masks: for each image a mask of its size, whole numbers from 0 to 255 or booleans, (n, height, width) or (n,
-            height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), which are resized to the nearest
-            pixel and get the geometry of their image's view; labels, one class each, serve exact splits only.
+        masks: for each image a mask of its size, whole numbers from 0 to 65,535 or booleans, (n, height, width) or (n,
+            height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
+            255, which are resized to the nearest pixel and get the geometry of their image's view; where all masks
+            hold 0 and one other number, that is class 1. Labels, one class each, serve exact splits only.
         others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:

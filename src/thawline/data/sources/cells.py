@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.data.given_classes import is_empty, is_list
+from thawline.data.class_names import is_empty, is_list
 from thawline.errors import DataError
 
 # What people put between the classes of a cell; a blank or a slash often belongs to a name.

@@ -5,17 +5,18 @@ do not depend on what one copy of the data lacks.
 """
 
 import difflib
+import os
 import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from thawline.data.sources.scan import files_inside, find_images, is_image, known_endings, skipped_note, subfolders
-from thawline.data.sources.sides import look_like_sides, refuse_sides
+from thawline.data.sources.sides import refuse_sides, why_no_sides
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 # Names of the folder itself, of which all images are one class then, as Keras' users write it.
@@ -46,6 +47,11 @@ class Listing:
     class_names: tuple[str, ...]
     skipped: dict[str, int]
 
+    def select(self, places: Sequence[int]) -> "Listing":
+        """The images at these places."""
+        numbers = None if self.numbers is None else self.numbers[np.asarray(places, np.int64)]
+        return replace(self, paths=[self.paths[place] for place in places], numbers=numbers)
+
 
 def list_classes(
     directory: Path,
@@ -54,6 +60,7 @@ def list_classes(
     are_needed: bool = True,
     loose: bool = False,
     follow_links: bool = False,
+    masks: str | os.PathLike[str] | None = None,
 ) -> Listing:
     """The images in the class folders of a folder.
 
@@ -64,6 +71,7 @@ def list_classes(
             folder holds any.
         loose: whether images directly inside are taken, too, when class folders hold some; no image has a class then.
         follow_links: whether folders that are symbolic links are entered, each folder once.
+        masks: the folder of the images' masks, which is no class.
 
     Raises:
         FolderNotFoundError: there is no such folder.
@@ -74,7 +82,7 @@ def list_classes(
     _check_directory(directory)
     if classes is None:
         refuse_sides(directory, _SPLITS_ADVICE)
-        names = [folder.name for folder in subfolders(directory)]
+        names = [folder.name for folder in subfolders(directory) if masks is None or not _is_same(folder, Path(masks))]
     else:
         names = list(classes)
         _check_names(names)
@@ -107,6 +115,10 @@ def refuse_one_class(directory: Path, listing: Listing) -> None:
         f"One class in {str(directory)!r}: {name!r}. A classifier needs two or more class folders; "
         f"add one, give the folder above, or use label_mode='none'.{deeper}"
     )
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    return other.is_dir() and folder.samefile(other)
 
 
 def _check_directory(directory: Path) -> None:
@@ -240,12 +252,11 @@ def _say_what_is_left(directory: Path, listing: Listing) -> None:
             "keep their numbers; to leave them out, delete them or name the others in classes=.",
             stacklevel=4,
         )
-    sides = look_like_sides([directory / name for name in listing.class_names])
-    if sides:
+    reason = why_no_sides(directory)
+    if reason:
         warnings.warn(
-            f"{_list(folder.name for folder in sides)} in {str(directory)!r} look like sides of a split, with the same "
-            "folders inside, but are taken as classes, because there are other folders beside them. If they are sides, "
-            f"use ImageFolder.splits({str(directory)!r}).",
+            f"{str(directory)!r} looks split into sides ({_list(listing.class_names)}), but is read as a class for "
+            f"each folder, because {reason}. If they are sides, use ImageFolder.splits({str(directory)!r}).",
             stacklevel=4,
         )
     outside = _count_inside(directory)

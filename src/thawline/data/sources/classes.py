@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from thawline.data.class_names import class_numbers
+from thawline.data.class_order import numbers_by_name
 from thawline.data.labels import Binary, Categorical, Labels, Outputs, Sparse
 from thawline.errors import DataError
 
@@ -141,5 +141,5 @@ def _named(labels: Labels, rows: np.ndarray, class_names: ClassNames) -> Labels:
     if labels.class_names == tuple(class_names):
         return labels
     counts = labels.members(rows).sum(axis=0).tolist()
-    numbers = class_numbers(labels.class_names, class_names, counts, are_numbers=labels.has_numbers_only)
+    numbers = numbers_by_name(labels.class_names, class_names, counts, are_numbers=labels.has_numbers_only)
     return labels.renumbered(numbers, class_names)

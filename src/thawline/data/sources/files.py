@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thawline.arguments import height_and_width
-from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
+from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import Labels
 from thawline.data.sources.keras_words import take_words
 from thawline.data.sources.pictures import FilePictures
@@ -21,7 +21,7 @@ class ImageFiles(ImageSource):
 
     Args:
         paths: files, and folders of which every image is taken, in sorted order.
-        image_size, batch_size, color_mode, interpolation, resize, background, fast_jpeg, on_error: as in
+        image_size, batch_size, color_mode, interpolation, resize, background, fast_jpeg, file_range, on_error: as in
             `ImageFolder`.
         others: words of Keras' loaders, as in `ImageFolder`.
 
@@ -42,6 +42,7 @@ class ImageFiles(ImageSource):
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
+        file_range: FileRange = None,
         on_error: Literal["raise", "skip"] = "raise",
         **others: Any,
     ) -> None:
@@ -69,6 +70,7 @@ class ImageFiles(ImageSource):
                     resize=resize,
                     background=background,
                     fast_jpeg=fast_jpeg,
+                    file_range=file_range,
                 ),
             ),
             Labels(),

@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from thawline.arguments import height_and_width
-from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
+from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.class_folders import list_classes, refuse_one_class
 from thawline.data.sources.keras_words import as_label_mode, take_words
-from thawline.data.sources.masks import MaskPictures, Masks, find_masks
+from thawline.data.sources.mask_paths import match_masks
+from thawline.data.sources.masks import MaskFiles, Masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import subfolders
 from thawline.data.sources.sides import sides_by_name
@@ -37,6 +38,8 @@ class ImageFolder(ImageSource):
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
         fast_jpeg: decode large JPEGs at a part of their size: up to 2.6 times as fast, with slightly other pixels (see
             `thawline.data.decode.Decoding`); needs interpolation="area".
+        file_range: the numbers in files of 16 bits that become 0 and 255, like (0, 4095), or "image" for the smallest
+            and the largest of each image; None takes 0 and 65535. Files of 8 bits stay as they are.
         on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
             file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32 class numbers), "binary" (two classes, float32
@@ -44,9 +47,15 @@ class ImageFolder(ImageSource):
         classes: the class folders in the order of their numbers, instead of all in sorted order; `class_names` is
             the same. They may lie deeper, like "garden/roses", but not one inside the other; ["."] is the folder
             itself as one class. One that is not there is a class with 0 images, as an empty folder is.
-        masks: a folder with a mask of the same name for each image (`masks/roses/0042.png`, any ending): grey pixels or
-            the indices of a palette are class numbers. Targets are the masks then, uint8 (n, height, width, 1), which
-            get the geometry of their image's view; the class folders serve exact splits only, and one is enough.
+        masks: a folder with a mask of the same name for each image (`masks/roses/0042.png`, any ending; or the same
+            word more in all names, `0042_mask.png`, also beside the images, where masks is their folder). Grey pixels
+            or the indices of a palette are class numbers; where all masks hold 0 and one other number, that is class 1.
+            Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above 255, which get the
+            size, crop, padding and EXIF turn of their image, to the nearest pixel, and the geometry of its view. Images
+            may lie in the directory itself; class folders serve exact splits only, and one is enough.
+        mask_colors: the colours of the masks in the order of the classes, like [(0, 0, 0), (128, 0, 0)], or greys, like
+            [0, 255]; None where masks hold class numbers.
+        mask_background: the class number around masks of padded images.
         follow_links: whether folders that are symbolic links are entered, each folder once.
         others: words of `keras.utils.image_dataset_from_directory`, which are taken where they mean the same
             (`class_names`, `labels=None`, `crop_to_aspect_ratio`, ...) and else answered with what stands for them.
@@ -77,11 +86,14 @@ class ImageFolder(ImageSource):
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
+        file_range: FileRange = None,
         on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode = "categorical",
         classes: Sequence[str] | None = None,
         follow_links: bool = False,
         masks: str | os.PathLike[str] | None = None,
+        mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
+        mask_background: int = 0,
         **others: Any,
     ) -> None:
         words = take_words(
@@ -98,9 +110,14 @@ class ImageFolder(ImageSource):
             are_needed=is_labelled,
             loose=not is_labelled,
             follow_links=follow_links,
+            masks=masks,
         )
         if is_labelled:
             refuse_one_class(self.directory, listing)
+        files: list[Path] = []
+        if masks is not None:
+            kept, files = match_masks(listing.paths, self.directory, Path(masks), follow_links=follow_links)
+            listing = listing.select(kept)
         paths, names, numbers = listing.paths, listing.class_names, listing.numbers
         pictures = FilePictures(
             paths,
@@ -111,14 +128,15 @@ class ImageFolder(ImageSource):
                 resize=resize,
                 background=background,
                 fast_jpeg=fast_jpeg,
+                file_range=file_range,
             ),
         )
         wanted: Labels
         if masks is None:
             wanted = class_labels(label_mode, numbers, names, pictures.shape)
         else:
-            files = find_masks(paths, self.directory, Path(masks))
-            wanted = Masks(MaskPictures(files, pictures.decoding.image_size), numbers, names)
+            drawn = MaskFiles(files, pictures, colors=mask_colors, background=mask_background)
+            wanted = Masks(drawn, numbers, names)
         super().__init__(
             pictures,
             wanted,
@@ -213,4 +231,7 @@ def _as_names(classes: Any) -> list[str] | None:
     """Names of classes as a list of text; numbers are names, too."""
     if isinstance(classes, str):
         raise ArgumentError(f"classes is a list of class folders; got {classes!r}. Write [{classes!r}].")
-    return None if classes is None else [str(name) for name in classes]
+    names = None if classes is None else [str(name) for name in classes]
+    if names == []:
+        raise ArgumentError("classes names no folder. Leave it out for all of them.")
+    return names

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from thawline.arguments import height_and_width
-from thawline.data.decode import ColorMode, Decoding, Interpolation, Resize
-from thawline.data.given_classes import as_class_names, is_empty
+from thawline.data.class_names import as_class_names, is_empty
+from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import (
     LabelMode,
     Labels,
@@ -22,7 +22,7 @@ from thawline.data.labels import (
 )
 from thawline.data.sources.cells import are_flags, class_lists, flags, list_in, number_rows
 from thawline.data.sources.keras_words import as_label_mode, take_words
-from thawline.data.sources.masks import MaskPictures, Masks
+from thawline.data.sources.masks import MaskFiles, Masks
 from thawline.data.sources.named_files import named_files
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.source import ImageSource
@@ -46,6 +46,8 @@ class ImageFrame(ImageSource):
         weight_column: the column with sample weights, numbers from 0 up, or None.
         mask_column: the column with the files of masks, which are the targets then, as in `ImageFolder(masks=)`;
             labels are not looked at.
+        mask_colors: the colours of the masks in the order of the classes, as in `ImageFolder`.
+        mask_background: the class number around masks of padded images.
         directory: the folder that relative names start from; by default the CSV file's own, or the working folder.
         image_size: height and width that every image is brought to, in pixels, or one number for a square.
         batch_size: images per batch.
@@ -56,6 +58,8 @@ class ImageFrame(ImageSource):
         background: red, green and blue, 0 to 255, of what lies under transparent pixels and around padded images.
         fast_jpeg: decode large JPEGs at a part of their size: up to 2.6 times as fast, with slightly other pixels (see
             `thawline.data.decode.Decoding`); needs interpolation="area".
+        file_range: the numbers in files of 16 bits that become 0 and 255, like (0, 4095), or "image" for the smallest
+            and the largest of each image; None takes 0 and 65535. Files of 8 bits stay as they are.
         on_error: "raise" ends with an error that names the file when an image cannot be decoded; "skip" tries every
             file first, leaves the bad ones out and lists them in `unreadable`.
         label_mode: "categorical" (one-hot float32), "sparse" (int32), "binary" (float32 0 or 1), "multi_label"
@@ -92,6 +96,8 @@ class ImageFrame(ImageSource):
         label_columns: str | Sequence[str] | Mapping[str, str | Sequence[str]] = "class",
         weight_column: str | None = None,
         mask_column: str | None = None,
+        mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
+        mask_background: int = 0,
         directory: str | os.PathLike[str] | None = None,
         image_size: tuple[int, int] | int = (256, 256),
         batch_size: int = 32,
@@ -101,6 +107,7 @@ class ImageFrame(ImageSource):
         resize: Resize = "stretch",
         background: tuple[int, int, int] = (255, 255, 255),
         fast_jpeg: bool = False,
+        file_range: FileRange = None,
         on_error: Literal["raise", "skip"] = "raise",
         label_mode: LabelMode | Mapping[str, LabelMode] = "categorical",
         label_separator: str = "|",
@@ -125,6 +132,7 @@ class ImageFrame(ImageSource):
                 resize=resize,
                 background=background,
                 fast_jpeg=fast_jpeg,
+                file_range=file_range,
             ),
         )
         reader = _LabelReader(self._table, pictures.shape, label_separator)
@@ -134,7 +142,7 @@ class ImageFrame(ImageSource):
             labels = reader.read(label_columns, label_mode, class_names)
         else:
             masks = named_files(self._table.column(mask_column, "mask_column"), self.directory, mask_column)
-            labels = Masks(MaskPictures(masks, pictures.decoding.image_size))
+            labels = Masks(MaskFiles(masks, pictures, colors=mask_colors, background=mask_background))
         super().__init__(
             pictures,
             labels,

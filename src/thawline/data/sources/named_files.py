@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from thawline.data.class_names import class_texts, is_empty
 from thawline.data.formats import EXTENSIONS
-from thawline.data.given_classes import class_texts, is_empty
 from thawline.errors import DataError
 
 

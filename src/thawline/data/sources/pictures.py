@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from thawline.data.decode import ColorMode, Decoding, Interpolation, decode
 from thawline.data.file_memory import DIGEST, FileMemory, read_watched
+from thawline.data.formats import reason_of
 from thawline.data.likely_copies import sample_of, sharing, size_of
 from thawline.data.resize import FILE_CHANNELS, INTERPOLATIONS, by_channels
 from thawline.errors import ArgumentError, ImageChangedError, UnreadableImageError
@@ -160,13 +161,16 @@ class FilePictures:
         """
         path = self.names[row]
         data = _read(path)
-        pixels = decode(data, self.decoding, name=str(path))
+        pixels = self._decoded(row, data)
         digest = blake3(data).digest()
         if self._digests.setdefault(path, digest) != digest:
             # Or the next run would remember, and fail in the same way.
             self._memory.forget(path, DIGEST)
             raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
         return pixels, digest
+
+    def _decoded(self, row: int, data: bytes) -> np.ndarray:
+        return decode(data, self.decoding, name=str(self.names[row]))
 
     def _read_digests(self, paths: list[Path], show_progress: bool, failed: Failed | None) -> None:
         with (
@@ -285,7 +289,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"{path}: cannot be read: {error.strerror}. Check the file.") from error
+        raise UnreadableImageError(f"{path}: cannot be read: {reason_of(error)}. Check the file.") from error
 
 
 def _digest_file(path: Path) -> tuple[bytes | UnreadableImageError, bytes | None]:

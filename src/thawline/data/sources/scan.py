@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from thawline.data.decode import EXTENSIONS
+from thawline.data.formats import BEGINNING_BYTES, EXTENSIONS, FORMATS, format_of, install_advice
 from thawline.errors import DataError
 
 # What macOS and Windows put beside images.
@@ -18,6 +18,8 @@ _NO_ENDING = "no ending"
 
 def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = False) -> list[Path]:
     """The images below a folder in sorted order; other files are counted by their ending.
+
+    A file without an ending is an image where its content begins as one.
 
     With `follow_links`, folders that are symbolic links are entered, too, but every folder once only: links may go
     round in circles.
@@ -46,8 +48,18 @@ def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = Fal
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its ending."""
-    return path.suffix.lower() in EXTENSIONS
+    """Whether a file counts as an image: by its ending, or, where it has none, by the beginning of its content."""
+    ending = path.suffix.lower()
+    if ending:
+        return ending in EXTENSIONS
+    try:
+        # Nothing but files: opening a pipe would wait for its writer.
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return format_of(file.read(BEGINNING_BYTES)) in FORMATS
+    except OSError:
+        return False
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -110,7 +122,7 @@ def known_endings() -> str:
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
     """A sentence for an error; nothing where no file was skipped."""
-    return f" Other files: {list_skipped(skipped)}." if skipped else ""
+    return f" Other files: {list_skipped(skipped)}.{install_advice(skipped)}" if skipped else ""
 
 
 def describe_skipped(skipped: Mapping[str, int]) -> str:

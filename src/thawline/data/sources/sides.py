@@ -70,13 +70,19 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
     return sides_by_name(folders)
 
 
-def look_like_sides(folders: list[Path]) -> list[Path]:
-    """Of folders that are not all sides those that seem to be: with a side's name and the same class folders inside."""
+def why_no_sides(directory: Path) -> str:
+    """Why a folder that looks split is read as one of classes all the same; "" where it does not look so.
+
+    It looks split where a training and another side lie side by side with several folders in each, or with equal ones.
+    """
+    folders = subfolders(directory)
     named = [folder for folder in folders if side_of(folder.name)]
-    if "train" not in map(side_of, [folder.name for folder in named]) or len(named) in (1, len(folders)):
-        return []
+    if len(named) < 2 or not any(side_of(folder.name) == "train" for folder in named):
+        return ""
     inside = [{entry.name for entry in subfolders(folder)} for folder in named]
-    return named if set.intersection(*inside) else []
+    if set.intersection(*inside):
+        return "there are other folders beside them" if len(named) < len(folders) else ""
+    return "no class folder is in all of them" if min(map(len, inside)) > 1 else ""
 
 
 def sides_by_name(folders: list[Path]) -> dict[str, Path]:

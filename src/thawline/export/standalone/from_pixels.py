@@ -25,5 +25,6 @@ def read_pixels(runtime: Runtime, facts: dict[str, Any], path: str | Path) -> np
         resize=reading["resize"],
         background=tuple(reading["background"]),
         fast_jpeg=reading["fast_jpeg"],
+        file_range=reading.get("file_range"),
     )
     return decode(Path(path).read_bytes(), decoding, name=str(path))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import thawline as tl
-from thawline.data.class_names import class_numbers, tell_names
+from thawline.data.class_order import numbers_by_name, tell_names
 from thawline.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 4, 4, 3), dtype=np.uint8)
@@ -121,7 +121,7 @@ def test_names_for_classes_that_were_numbers_are_taken_in_order_and_told():
 
 def test_names_that_are_numbers_are_found_by_name_among_numbers():
     texts = sorted(map(str, range(12)))
-    numbers = class_numbers(texts, [str(number) for number in range(12)], [1] * 12)
+    numbers = numbers_by_name(texts, [str(number) for number in range(12)], [1] * 12)
     assert numbers.tolist() == [int(text) for text in texts]
 
 
@@ -130,6 +130,14 @@ def test_a_split_and_a_named_source_share_nothing_but_pictures():
     named = validation.with_class_names(("b", "a"))
     assert named.known_labels.tolist() == [1 - label for label in validation.known_labels.tolist()]
     assert train.class_names == ("a", "b")
+
+
+def test_accents_that_are_composed_otherwise_make_no_other_class():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    source = arrays([apart, "tea", "tea"], "sparse")
+    named = source.with_class_names(("tea", composed))
+    assert named.labels.tolist() == [1, 0, 0]
+    assert named.class_names == ("tea", composed)
 
 
 def test_long_lists_are_short_in_messages():
