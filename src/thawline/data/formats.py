@@ -257,13 +257,30 @@ def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
     return False
 
 
+def largest_grey(image: ImageFile.ImageFile, data: bytes) -> int:
+    """The largest number that a grey pixel could have in the file, which Pillow brings to 255 or 65535.
+
+    Args:
+        image: the header, from `open_header`.
+        data: the bytes it was read from.
+    """
+    if image.format == "PNG":
+        return (1 << data[24]) - 1
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
+        return (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
+    if image.format == "PPM":
+        return largest_of_ppm(data)
+    return 255
+
+
 def largest_of_ppm(data: bytes) -> int:
     """The largest number that a pixel of a PPM or PGM may have, which Pillow brings to 255 or 65535.
 
     It is the third number of the header, behind width and height; remarks run from # to the end of the line.
 
     Example:
-        >>> largest_of_ppm(b"P5 # by hand\n6 8 4095\n")
+        >>> largest_of_ppm(b"P5 # by hand\\n6 8 4095\\n")
         4095
     """
     lines = (line.partition(b"#")[0] for line in data[2:4096].splitlines())

@@ -8,8 +8,7 @@ are. What tells how a picture is to be turned is kept: EXIF in a chunk of its ow
 import struct
 import zlib
 
-# Behind the signature.
-_FIRST_CHUNK = 8
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # Colour profile and texts, plain, packed and international.
 _NOTES = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
@@ -25,7 +24,7 @@ def without_long_notes(data: bytes) -> bytes:
     """The PNG without its profile and its texts, but for those that say how it is turned and unpack to a megabyte.
 
     Args:
-        data: a whole PNG file, or what there is of it; it is returned as it is where there is nothing to take out.
+        data: the bytes of a file; they are returned as they are where there is nothing to take out.
 
     Example:
         >>> import io
@@ -36,7 +35,9 @@ def without_long_notes(data: bytes) -> bytes:
         >>> b"Comment" in stream.getvalue(), b"Comment" in without_long_notes(stream.getvalue())
         (True, False)
     """
-    kept, place, start = [], _FIRST_CHUNK, 0
+    if not data.startswith(_SIGNATURE):
+        return data
+    kept, place, start = [], len(_SIGNATURE), 0
     while place + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
         end = place + 12 + length

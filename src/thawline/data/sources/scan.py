@@ -129,11 +129,13 @@ def describe_skipped(skipped: Mapping[str, int]) -> str:
     """How many files were passed over, and of which endings, in one line; nothing where there are none.
 
     Example:
-        >>> describe_skipped({".avif": 10, ".heic": 12})
-        '22 files passed over: 12 .heic, 10 .avif'
+        >>> describe_skipped({".pdf": 10, ".txt": 12})
+        '22 files passed over: 12 .txt, 10 .pdf'
     """
     count = sum(skipped.values())
-    return f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}" if count else ""
+    advice = install_advice(skipped)
+    listed = f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}{'.' if advice else ''}"
+    return f"{listed}{advice}" if count else ""
 
 
 def list_skipped(skipped: Mapping[str, int]) -> str:
