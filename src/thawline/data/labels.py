@@ -435,10 +435,12 @@ def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
         try:
             rows.append(np.array([_as_number(value) for value in values], np.float32))
         except (TypeError, ValueError):
+            rows.append(np.empty(0, np.float32))
+        if not rows[-1].size:
             raise DataError(
                 f"Row {row} has {values!r} in {name}; label_mode='regression' needs numbers. "
                 "Correct it or leave the row out."
-            ) from None
+            )
         if rows[-1].shape != rows[0].shape:
             raise DataError(
                 f"Row {row} has numbers of shape {rows[-1].shape} in {name}, but row 0 has {rows[0].shape}. Give as "

@@ -62,6 +62,11 @@ class Epochs:
         self._forget_pass()
 
     @property
+    def is_driven(self) -> bool:
+        """Whether Keras has begun an epoch and not ended it."""
+        return self._is_within
+
+    @property
     def order(self) -> int:
         """The number of the order that a request outside Keras' epochs would see."""
         return self.epoch + self._laps

@@ -178,6 +178,7 @@ def _one_set(
         # A DataFrame; its columns name the classes of multi_label.
         class_names = given.columns if mode == "multi_label" and class_names is None else class_names
         given = given.to_numpy()
+    given_names = class_names
     class_names = None if class_names is None else as_class_names(class_names)
     if given is None:
         return class_labels("input" if mode == "input" else "none", None, (), shape)
@@ -211,20 +212,21 @@ def _one_set(
         raise DataError(
             f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. {advice}"
         )
-    _refuse_other_numbers(names, name)
+    if class_names is not None:
+        _refuse_moved_numbers(given_names, name)
     labels = class_labels(mode, numbers.astype(np.int32), names, shape)
     labels.has_numbers_only = class_names is None
     return labels
 
 
-def _refuse_other_numbers(names: Sequence[str], labels: str) -> None:
-    """Refuses names that are the class numbers in another order: which of the two a label means is not clear."""
-    numbers = [str(number) for number in range(len(names))]
-    moved = [number for number, called in zip(numbers, names, strict=True) if number != called]
-    if moved and sorted(names) == sorted(numbers):
+def _refuse_moved_numbers(names: Any, labels: str) -> None:
+    """Refuses numbers as names of other class numbers: which of the two a label means is not clear."""
+    numbers = [as_whole(name) for name in names]
+    moved = [number for number, called in enumerate(numbers) if called != number]
+    if moved and sorted(map(str, numbers)) == sorted(map(str, range(len(numbers)))):
         raise ArgumentError(
-            f"{labels} are class numbers, and class_names calls class {moved[0]} {names[int(moved[0])]!r}. Give the "
-            "labels as text, labels.astype(str), or class_names in the order of the numbers."
+            f"{labels} are class numbers, and class_names calls class {moved[0]} {numbers[moved[0]]}. Give the labels "
+            "as text, labels.astype(str), or the names as text in the order of the class numbers."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.data.class_names import is_empty
+from thawline.data.class_names import is_empty, is_list
 from thawline.errors import DataError
 
 # What people put between the classes of a cell; a blank or a slash often belongs to a name.
@@ -51,10 +51,11 @@ def class_lists(
 
 def number_rows(cells: Sequence[Any]) -> list[Any]:
     """What each cell of a column of numbers holds: the numbers of a list or an array, or the one number of a row."""
-    rows = []
+    rows: list[Any] = []
     for cell in cells:
-        listed = list_in(cell) if isinstance(cell, str) else cell if hasattr(cell, "__len__") else None
-        rows.append((cell,) if listed is None else listed)
+        is_row = is_list(cell) and getattr(cell, "ndim", True)
+        listed = list_in(cell) if isinstance(cell, str) else None
+        rows.append(cell if is_row else (cell,) if listed is None else listed)
     return rows
 
 
@@ -80,8 +81,9 @@ def flags(cells: Sequence[Any], column: str) -> np.ndarray:
 
 
 def are_flags(cells: Sequence[Any]) -> bool:
-    """Whether a column holds nothing but 0 and 1."""
-    return all(_flag(cell) is not None for cell in cells)
+    """Whether a column holds nothing but 0 and 1, leaving empty cells aside."""
+    given = [cell for cell in cells if not is_empty(cell)]
+    return bool(given) and all(_flag(cell) is not None for cell in given)
 
 
 def are_flag_lists(lists: Sequence[Sequence[Any]]) -> bool:
@@ -126,7 +128,7 @@ def _value(node: ast.expr, written: str) -> str | int | float | None:
 
 def _classes(cell: Any, row: int, separator: str, names: frozenset[str], title: str) -> list[Any]:
     if not isinstance(cell, str):
-        if hasattr(cell, "__iter__") and not isinstance(cell, bytes):
+        if is_list(cell):
             return [part for part in cell if not is_empty(part)]
         return [] if is_empty(cell) else [cell]
     text = cell.strip()
