@@ -1,4 +1,4 @@
-"""What commands do with images as people have them: split folders, tables, other classes, files of other formats."""
+"""Commands on images as people have them: split folders, tables, other classes, files of other formats."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Which files of a folder are images: by their endings, or by their content where they have none."""
+"""Files of a folder that are images: by their endings, or by their content where they have none."""
 
 from collections import Counter
 

@@ -46,7 +46,7 @@ def folder(tmp_path, masks, images=None, *, names=None, **options):
 
 
 def agreement(source):
-    """How many pixels of the image and its mask say the same."""
+    """The share of pixels on which the image and its mask agree."""
     return np.mean((source.image(0)[..., :1] > 127) == (source.targets(np.array([0]))[0] > 0))
 
 

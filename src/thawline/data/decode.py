@@ -188,7 +188,7 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
     image = open_header(data, max_pixels=decoding.max_pixels, name=name)
     try:
         pixels = _read_pixels(data, image, decoding)
-    # Decoders meet damaged pixels with whatever they stumble over.
+    # Decoders raise exceptions of all kinds for damaged pixels.
     except Exception as error:
         raise UnreadableImageError(
             f"{name}: cannot be decoded: {reason_of(error)}. Replace the file or take it out of the folder."

@@ -112,7 +112,7 @@ def _begins_as_ppm(data: bytes) -> bool:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """What a file of the family of MP4 says that it is; empty for others."""
+    """The formats that a file of the MP4 family says it has; empty for other files."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4], "big"), BEGINNING_BYTES, len(data))
@@ -165,7 +165,7 @@ def format_of(beginning: bytes) -> str | None:
 
 
 def install_advice(endings: Iterable[str]) -> str:
-    """How files of these endings become readable: a sentence with its blank in front, or nothing.
+    """Advice on reading files of these endings: a sentence that starts with a blank, or nothing.
 
     Args:
         endings: of files that were passed over, in lower case, with the dot.
@@ -225,7 +225,7 @@ def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS, name: str = "image
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception says in its own words, its class where it says nothing; without a full stop.
+    """The message of an exception without a full stop; its class where there is no message.
 
     Example:
         >>> reason_of(ValueError("broken data stream.")), reason_of(KeyError(7)), reason_of(MemoryError())
@@ -235,7 +235,7 @@ def reason_of(error: BaseException) -> str:
         return error.strerror
     # OpenCV puts the sentence between its version, the line of its source and the function.
     words = str(getattr(error, "err", None) or error).strip().rstrip(".")
-    # What a plugin stumbles over: the name of the class is needed to make sense of "7" or "index out of range".
+    # An error inside a plugin: the name of the class is needed to make sense of "7" or "index out of range".
     if words and isinstance(error, LookupError | ArithmeticError | AttributeError):
         return f"{type(error).__name__}: {words}"
     return words or type(error).__name__

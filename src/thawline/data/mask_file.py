@@ -29,7 +29,7 @@ _NAMED = 4
 
 @dataclass(frozen=True)
 class MaskColors:
-    """Which colour, or which grey, is which class: the first is class 0.
+    """Colours, or greys, of the classes in masks, in order: the first is class 0.
 
     Attributes:
         colors: each (red, green, blue), 0 to 255, or one whole number, 0 to 65,535, for a grey or an index.
@@ -60,7 +60,7 @@ class MaskColors:
 
     @property
     def has_colors(self) -> bool:
-        """Whether any entry is a colour, so that a palette's colours count and not its indices."""
+        """True where any entry is a colour, so that a palette's colours count and not its indices."""
         return any(isinstance(color, tuple) for color in self.colors)
 
     def numbers(self, pixels: np.ndarray, name: str, form: str) -> np.ndarray:
@@ -114,7 +114,7 @@ class MaskColors:
 
 @dataclass(frozen=True, eq=False)
 class MaskPixels:
-    """What one mask file holds.
+    """Content of one mask file.
 
     Attributes:
         numbers: class numbers as they stand in the file, uint8 or uint16 (height, width), turned as its own EXIF says.
@@ -151,7 +151,7 @@ def read_mask(data: bytes, colors: MaskColors | None, *, max_pixels: int, name: 
         palette = _palette(image)
         pixels = _pixels(image, data)
         turned = turn_of(image)
-    # Decoders meet damaged pixels with whatever they stumble over.
+    # Decoders raise exceptions of all kinds for damaged pixels.
     except Exception as error:
         raise UnreadableImageError(
             f"{name}: cannot be read as a mask: {reason_of(error)}. Replace the file or take it out of the folder."

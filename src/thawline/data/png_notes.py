@@ -51,7 +51,7 @@ def without_long_notes(data: bytes) -> bytes:
 
 
 def _is_needed(kind: bytes, body: bytes) -> bool:
-    """Whether a note may say how the picture is turned, and is short enough to be read."""
+    """Tells whether a note may say how the picture is turned, and is short enough to be read."""
     keyword = next((word for word in _TURNING if body.startswith(word)), None)
     if kind == b"iCCP" or keyword is None:
         return False
@@ -60,7 +60,7 @@ def _is_needed(kind: bytes, body: bytes) -> bool:
 
 
 def _packed(kind: bytes, rest: bytes) -> bytes | None:
-    """What is deflated of a text behind its keyword, None where it is plain."""
+    """The deflated part of a text, behind its keyword; None where the text is plain."""
     if kind == b"zTXt":
         return rest[1:]
     if kind == b"iTXt" and rest[:1] != b"\0":
@@ -70,7 +70,7 @@ def _packed(kind: bytes, rest: bytes) -> bytes | None:
 
 
 def _unpacks(packed: bytes) -> bool:
-    """Whether this unpacks to so much and no more; never more than that is unpacked."""
+    """Tells whether this unpacks to `_MOST_BYTES` or less; no more than that is unpacked."""
     unpacker = zlib.decompressobj()
     try:
         unpacker.decompress(packed, _MOST_BYTES)

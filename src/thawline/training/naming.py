@@ -1,4 +1,4 @@
-"""What a stack and its images call their classes: names decide which is which."""
+"""Class names of a stack and its images, matched by name and not by number."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from thawline.stack.series import StageSeries
 
 
 class Named(Protocol):
-    """What has named classes: a stack that was trained on them, or images."""
+    """Anything with named classes: a stack that was trained on them, or images."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

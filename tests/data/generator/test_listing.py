@@ -1,4 +1,4 @@
-"""Which images, answers and subsets a generator's iterators have, and what cannot be listed."""
+"""Images, answers and subsets of a generator's iterators, and what cannot be listed."""
 
 from pathlib import Path
 

@@ -130,7 +130,7 @@ def _checked_images(images: Any) -> np.ndarray:
 
 
 def _described(array: np.ndarray) -> str:
-    """What came in place of pixels, and what to do with it."""
+    """Describes an array that is no pixels, and says what to do with it."""
     if not array.size or array.dtype.kind not in "biuf":
         return f"{array.dtype}. Give uint8 pixels."
     low, high = array.min(), array.max()
@@ -145,7 +145,7 @@ def _described(array: np.ndarray) -> str:
 
 
 def _is_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether three axes look like (channels, height, width): few, then large ones."""
+    """Tells whether three axes look like (channels, height, width): a small one, then large ones."""
     first, second, last = shape
     return last not in FILE_CHANNELS and (first in FILE_CHANNELS or 2 * first <= second == last)
 

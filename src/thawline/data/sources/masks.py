@@ -29,7 +29,7 @@ _WHITE = 255
 
 @dataclass(frozen=True)
 class Numbering:
-    """What the numbers in the masks of a source mean.
+    """Meaning of the numbers in the masks of a source.
 
     Attributes:
         second: the number that stands for class 1 where there are two, 0 and that one; None where numbers are classes.
@@ -67,10 +67,10 @@ class MaskPictures(Pictures, Protocol):
 
     @property
     def numbering(self) -> Numbering:
-        """What the numbers in all of them mean; the first question may cost a look at each."""
+        """The meaning of the numbers in all of them; the first question may cost a look at each."""
 
     def content(self, rows: np.ndarray) -> bytes:
-        """What the class numbers of these rows depend on besides what `digests` stand for; mostly nothing."""
+        """All that the class numbers of these rows depend on besides the content behind `digests`; mostly nothing."""
 
 
 class MaskFiles(FilePictures):
@@ -114,11 +114,11 @@ class MaskFiles(FilePictures):
 
     @property
     def numbering(self) -> Numbering:
-        """What the numbers in the files mean; all are looked at when it is asked for first."""
+        """The meaning of the numbers in the files; all are looked at when it is asked for first."""
         return self._look()[1]
 
     def content(self, rows: np.ndarray) -> bytes:
-        """What the class numbers of these rows depend on besides the files: meaning, colours, resize and turns.
+        """All that the class numbers of these rows depend on besides the files: meaning, colours, resize and turns.
 
         It is empty for class numbers of masks that are upright and stretched.
 
@@ -186,7 +186,7 @@ class MaskArrays(ArrayPictures):
 
     @cached_property
     def numbering(self) -> Numbering:
-        """What the numbers in the array mean; all are looked at when it is asked for first."""
+        """The meaning of the numbers in the array; all are looked at when it is asked for first."""
         if self._colors is not None:
             return Numbering(None, len(self._colors.colors) - 1)
         present = np.zeros(MAX_CLASS + 1, bool)
@@ -197,7 +197,7 @@ class MaskArrays(ArrayPictures):
         return numbering
 
     def content(self, rows: np.ndarray) -> bytes:
-        """What the class numbers of these rows depend on besides the array."""
+        """All that the class numbers of these rows depend on besides the array."""
         depends = (self.numbering.second, None if self._colors is None else self._colors.colors)
         return b"" if depends == (None, None) else repr(depends).encode()
 
