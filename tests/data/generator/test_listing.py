@@ -279,14 +279,41 @@ def test_answers_of_several_outputs_have_a_row_for_each_image():
         tl.ImageDataGenerator().flow(pictures(), 3)
 
 
-def test_subsets_of_a_folder_without_answers_and_seed_go_by_content(folder):
-    arguments = {"validation_split": 0.4}
+@pytest.mark.parametrize("mode", [None, "input", "sparse", "binary"])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_neither_class_mode_nor_seed_changes_the_side_of_a_file(folder, mode, seed):
     sides = [
-        flow(folder, arguments, subset=subset, class_mode=None, seed=None).filenames
+        flow(folder, {"validation_split": 0.4}, subset=subset, **options).filenames
+        for options in ({"shuffle": False}, {"class_mode": mode, "seed": seed, "shuffle": False})
         for subset in ("training", "validation")
     ]
-    labelled = [flow(folder, arguments, subset=subset).filenames for subset in ("training", "validation")]
-    assert [sorted(side) for side in sides] == [sorted(side) for side in labelled]
+    assert sides[:2] == sides[2:]
+
+
+def test_two_folders_of_one_layout_have_the_same_files_on_each_side(image_folder):
+    """The left and the right picture of a pair show other pixels, and masks are often equal."""
+    names = ("left", "right", "masks")
+    left, right, masks = (image_folder({"a": 12, "b": 8}, name=name, seed=seed) for seed, name in enumerate(names))
+    for path in masks.rglob("*.png"):
+        Image.fromarray(np.full((8, 8), 255 * (path.stem < "005"), np.uint8)).save(path)
+
+    def held(place, mode):
+        return flow(place, {"validation_split": 0.4}, subset="validation", class_mode=mode, shuffle=False).filenames
+
+    assert held(left, "categorical") == held(right, "categorical") == held(left, None) == held(masks, None)
+
+
+def test_arrays_without_answers_are_split_by_place_with_and_without_a_seed():
+    images, masks = pictures(20), np.zeros((20, 6, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = masks[:, 0, 0, 0] = np.arange(20)
+    masks[5:] = 0
+    generator = tl.ImageDataGenerator(validation_split=0.3)
+    train, val, val_masks = (
+        generator.flow(given, subset=subset, seed=seed, shuffle=False, batch_size=20)[0][:, 0, 0, 0]
+        for given, subset, seed in ((images, "training", 1), (images, "validation", None), (masks, "validation", 2))
+    )
+    assert sorted([*train, *val]) == list(range(20))
+    np.testing.assert_array_equal(np.where(val < 5, val, 0), val_masks)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
