@@ -470,3 +470,21 @@ def test_a_generator_of_feature_maps(classic):
     second.compile("adam", "categorical_crossentropy")
     second.fit(maps(), epochs=6, steps_per_epoch=gen.n // gen.batch_size, verbose=0, callbacks=[count])
     assert steps == list(range(5)) * 6
+
+
+# -- attributes of iterators ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subset", ["training", "validation"])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_arrays_of_an_iterator_are_those_of_its_subset(generator, subset, kind):
+    images = IMAGES.astype(kind) / kind(1 if kind is np.uint8 else 255)
+    extra = np.arange(6) + 10
+    given = generator(validation_split=0.34).flow(
+        (images, extra), np.arange(6) / 2, subset=subset, shuffle=False, ignore_class_split=True, batch_size=6
+    )
+    (shown, also), answers = given[0]
+    assert len(given.x) == len(given.y) == len(given.x_misc[0]) == given.n
+    np.testing.assert_array_equal(given.y, answers)
+    np.testing.assert_array_equal(given.x_misc[0], also)
+    np.testing.assert_allclose(given.x, shown, atol=1e-6)

@@ -226,10 +226,7 @@ class ImageDataGenerator:
                 check_same_answers(rows.labels, self.validation_split)
             rows = keras_part(rows, fractions(subset, self.validation_split))
         copies = Copies(save_to_dir, save_prefix, save_format)
-        arrays = {"x": rows.images, "x_misc": list(rows.extras), "y": None if y is None else rows.labels}
-        return open_iterator(
-            self, rows, None, subset, copies, arrays, batch_size=batch_size, shuffle=shuffle, seed=seed
-        )
+        return open_iterator(self, rows, None, subset, copies, {}, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     def flow_from_directory(
         self,

@@ -39,14 +39,21 @@ def open_iterator(
     }
     if generator.legacy:
         loading = {} if reading is None else reading.loading()
+        order["settings"] |= _arrays(rows)
         return LegacyIterator(rows, KerasLooks(rows, generator, loading, copies), **order)
     if subset is not None and not generator.validation_split:
         raise ArgumentError(f"subset={subset!r} needs ImageDataGenerator(validation_split=...), like 0.2.")
-    rows, pictures, value_range = _open(generator, rows, reading)
-    kept = _side(generator, rows, pictures, subset)
-    is_validation = subset == "validation"
-    looks = OwnLooks(rows, pictures, kept, generator, value_range, copies, is_validation=is_validation)
-    return ImageIterator(rows if subset is None else rows.select(kept), looks, **order)
+    opened, pictures, value_range = _open(generator, rows, reading)
+    kept = _side(generator, opened, pictures, subset)
+    looks = OwnLooks(opened, pictures, kept, generator, value_range, copies, is_validation=subset == "validation")
+    shown = rows if subset is None else rows.select(kept)
+    order["settings"] |= _arrays(shown)
+    return ImageIterator(shown, looks, **order)
+
+
+def _arrays(rows: Rows) -> dict[str, Any]:
+    """Arrays as attributes of an iterator, as they were given; none of files."""
+    return {} if rows.images is None else {"x": rows.images, "x_misc": list(rows.extras), "y": rows.labels}
 
 
 def _open(generator: Generator, rows: Rows, reading: Reading | None) -> tuple[Rows, Pictures | None, ValueRange]:
