@@ -475,6 +475,32 @@ def test_a_generator_of_feature_maps(classic):
 # -- attributes of iterators ---------------------------------------------------------------------------------
 
 
+def test_a_loop_that_resets_before_a_pass_is_over_sees_all_images_in_time(generator):
+    batches, seen = generator().flow(IMAGES, np.arange(6), batch_size=2, seed=3), set()
+    for _ in range(12):
+        batches.reset()
+        for _ in range(2):
+            seen |= set(next(batches)[1].tolist())
+    assert seen == set(range(6))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_size_set_later_counts_for_loops(generator, shuffle):
+    batches = generator().flow(IMAGES, np.arange(6), batch_size=6, seed=3, shuffle=shuffle)
+    batches.batch_size = 4
+    passes = [np.concatenate([next(batches)[1] for _ in range(2)]).tolist() for _ in range(3)]
+    assert [sorted(answers) for answers in passes] == [list(range(6))] * 3
+    assert (passes[0] == list(range(6))) is not shuffle
+
+
+def test_shuffling_can_be_switched_off_later(generator):
+    batches = generator().flow(IMAGES, np.arange(6), batch_size=6, seed=3)
+    next(batches)
+    batches.shuffle = False
+    batches.reset()
+    assert next(batches)[1].tolist() == list(range(6))
+
+
 @pytest.mark.parametrize("subset", ["training", "validation"])
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_arrays_of_an_iterator_are_those_of_its_subset(generator, subset, kind):
