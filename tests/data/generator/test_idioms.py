@@ -514,3 +514,39 @@ def test_arrays_of_an_iterator_are_those_of_its_subset(generator, subset, kind):
     np.testing.assert_array_equal(given.y, answers)
     np.testing.assert_array_equal(given.x_misc[0], also)
     np.testing.assert_allclose(given.x, shown, atol=1e-6)
+
+
+# -- functions of users --------------------------------------------------------------------------------------
+
+
+def test_a_function_that_draws_from_numpy_is_repeated_by_its_seed(generator):
+    """Cutout and noise are written so; threads would draw in any order."""
+
+    def cut_out(image):
+        top, left = np.random.randint(0, 24, 2)
+        image[top : top + 8, left : left + 8] = np.random.uniform(0, 255)
+        return image
+
+    def look():
+        keras.utils.set_random_seed(5)
+        batches = generator(preprocessing_function=cut_out).flow(IMAGES, batch_size=6, seed=3)
+        return np.stack([next(batches) for _ in range(4)])
+
+    first = look()
+    for _ in range(3):
+        np.testing.assert_array_equal(look(), first)
+
+
+def test_a_function_is_called_with_one_image_after_the_other(generator):
+    inside, most = [], []
+
+    def count(image):
+        inside.append(1)
+        most.append(len(inside))
+        np.linalg.svd(image[..., 0])
+        inside.pop()
+        return image
+
+    generator(preprocessing_function=count).flow(np.repeat(IMAGES, 8, 0), batch_size=48)[0]
+    assert len(most) == 48
+    assert max(most) == 1

@@ -293,17 +293,27 @@ class OwnLooks:
         augmentation = self.generator.settled(is_validation=self.is_validation)
         self.generator.check_fitted()
 
-        def look(index: int) -> np.ndarray:
-            return self._look(index, seed, view, augmentation)
-
-        # Methods of users need not stand several threads.
-        with ThreadPoolExecutor(1 if self.generator.overridden else threads) as pool:
-            return np.stack(list(pool.map(look, indices.tolist()))).astype(self.dtype)
-
-    def _look(self, index: int, seed: int, view: int, augmentation: Augmentation) -> np.ndarray:
-        pixels = self._values(int(self.kept[index]))
+        # Functions and methods of users need not stand several threads, and may draw from NumPy's generator: they are
+        # called one image after the other, as Keras does.
         if self.generator.overridden:
-            return self._look_by_methods(pixels, index, seed, view)
+            looks = [self._look_by_methods(index, seed, view) for index in indices.tolist()]
+            return np.stack(looks).astype(self.dtype)
+
+        def move(index: int) -> np.ndarray:
+            return self._moved(index, seed, view, augmentation)
+
+        def finish(pixels: np.ndarray) -> np.ndarray:
+            return self._standardized(pixels, augmentation)
+
+        with ThreadPoolExecutor(threads) as pool:
+            if augmentation.preprocessing_function is None:
+                made = pool.map(lambda index: finish(move(index)), indices.tolist())
+            else:
+                made = map(finish, pool.map(move, indices.tolist()))
+            return np.stack(list(made)).astype(self.dtype)
+
+    def _moved(self, index: int, seed: int, view: int, augmentation: Augmentation) -> np.ndarray:
+        pixels = self._values(int(self.kept[index]))
         if augmentation.is_random:
             numbers = augmentation.draw(seed, place_key(index), view, image_size=pixels.shape[:2])
             if self.pictures is None:
@@ -311,11 +321,14 @@ class OwnLooks:
             else:
                 pixels = augmentation.transform(pixels, numbers)
         self._save(pixels, index, view)
+        return pixels
+
+    def _standardized(self, pixels: np.ndarray, augmentation: Augmentation) -> np.ndarray:
         values = augmentation.standardize(pixels if self.pictures is None else pixels.astype(np.float32))
         return values.transpose(2, 0, 1) if self.generator.data_format == _FIRST else values
 
-    def _look_by_methods(self, pixels: np.ndarray, index: int, seed: int, view: int) -> np.ndarray:
-        given = pixels.astype(np.float32)
+    def _look_by_methods(self, index: int, seed: int, view: int) -> np.ndarray:
+        given = self._values(int(self.kept[index])).astype(np.float32)
         image = given.transpose(2, 0, 1) if self.generator.data_format == _FIRST else given
         draws = drawing(ViewDraw(seed, index, view))
         moved, values = call_methods(self.generator, image, draws, is_validation=self.is_validation)
