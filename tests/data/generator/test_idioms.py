@@ -550,3 +550,12 @@ def test_a_function_is_called_with_one_image_after_the_other(generator):
     generator(preprocessing_function=count).flow(np.repeat(IMAGES, 8, 0), batch_size=48)[0]
     assert len(most) == 48
     assert max(most) == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+def test_a_look_at_one_picture_keeps_its_dtype_so_that_it_can_be_shown(generator, dtype):
+    """Plotters take uint8 as 0 to 255, and floats as 0 to 1: pixels as floats would all be white."""
+    moved = generator(rotation_range=40).random_transform(IMAGES[0].astype(dtype), seed=1)
+    assert moved.dtype == dtype
+    assert moved.max() > 1
+    assert generator(rotation_range=40).random_transform(IMAGES[0] / 255, seed=1).dtype == np.float64
