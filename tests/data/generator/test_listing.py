@@ -303,6 +303,16 @@ def test_two_folders_of_one_layout_have_the_same_files_on_each_side(image_folder
     assert held(left, "categorical") == held(right, "categorical") == held(left, None) == held(masks, None)
 
 
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_list_of_images_is_refused_with_the_way_to_an_array(count):
+    with pytest.raises(
+        DataError, match=rf"got a list of {count}\. Images of one size become an array by np\.stack\(x\)"
+    ):
+        tl.ImageDataGenerator().flow(list(pictures(count)), np.arange(count))
+    with pytest.raises(DataError, match="got a tuple of 3"):
+        tl.ImageDataGenerator().flow((pictures(), np.arange(7), np.arange(7)))
+
+
 def test_arrays_without_answers_are_split_by_place_with_and_without_a_seed():
     images, masks = pictures(20), np.zeros((20, 6, 8, 1), np.uint8)
     images[:, 0, 0, 0] = masks[:, 0, 0, 0] = np.arange(20)

@@ -215,6 +215,11 @@ def array_rows(x: Any, y: Any, sample_weight: Any, dtype: str | None) -> Rows:
     """
     others: list[Any] = []
     if isinstance(x, tuple | list):
+        if len(x) != 2 or getattr(x[0], "ndim", 3) == 3:
+            raise DataError(
+                f"x is one array (n, height, width, channels), or (images, other inputs) with several of them in a "
+                f"list; got a {type(x).__name__} of {len(x)}. Images of one size become an array by np.stack(x)."
+            )
         others = list(x[1]) if isinstance(x[1], list) else [x[1]]
         x = x[0]
     images = np.asarray(x, dtype=dtype)
