@@ -95,8 +95,11 @@ class Rows:
         """Refuses answers that no loss of Keras takes, before Keras says so in words of its own.
 
         Raises:
-            DataError: answers are text, or objects.
+            DataError: answers are text, or objects; or weights are not finite.
         """
+        weights = self.weights
+        if weights is not None and not (weights.dtype.kind in "biuf" and np.isfinite(weights).all()):
+            raise DataError("Some weights are no finite numbers, which makes the loss NaN. Fill them in, with 1, say.")
         outputs = (
             self.labels if self.class_mode == "multi_output" else [self.labels] if self.class_mode == "raw" else []
         )
