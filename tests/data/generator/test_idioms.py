@@ -143,6 +143,16 @@ def test_a_preview_loop_writes_as_many_copies_as_it_counts(generator, tmp_path):
     assert len(list(tmp_path.iterdir())) == 21
 
 
+def test_copies_of_several_pictures_fit_into_one_folder(generator, tmp_path):
+    """Scripts that augment a data set on disk go through its files and make an iterator for each."""
+    for image in IMAGES:
+        batches = generator(rotation_range=20).flow(image[None], batch_size=1, save_to_dir=tmp_path, save_prefix="aug")
+        for _ in zip(range(4), batches, strict=False):
+            pass
+    # Keras draws 1 of 10,000 marks for each copy: two may be equal.
+    assert len(list(tmp_path.iterdir())) >= 23
+
+
 def test_looking_at_the_same_batch_shows_the_augmentation(generator):
     batches = generator(rotation_range=45).flow(IMAGES, batch_size=2, shuffle=False)
     assert len({batches[0][0].tobytes() for _ in range(5)}) == 5
