@@ -31,6 +31,10 @@ from thawline.stack.graph import Node
 # Entries of a layer's configuration that change between runs without changing its answers.
 _UNIMPORTANT = ("name", "trainable", "build_config", "registered_name")
 
+# Entries of a description that not every one has; see `describe_prefix`.
+COMPUTATIONS = "computations"
+UNSHARED = "this process only"
+
 # Stands for this process in descriptions of what no other process may take for its own.
 _PROCESS = secrets.token_hex(16)
 
@@ -77,9 +81,9 @@ def describe_prefix(cut: Cut) -> dict[str, Any]:
             problems[node.path] = str(error)
             computations.append(digest_description([_PROCESS, id(node.layer), _describe_attributes(node.layer)]).hex())
     if computations:
-        description["computations"] = computations
+        description[COMPUTATIONS] = computations
     if problems:
-        description["this process only"] = problems
+        description[UNSHARED] = problems
     return description
 
 

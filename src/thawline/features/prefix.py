@@ -14,8 +14,15 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.engines.choice import EngineChoice, choose_engine
 from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.engines.make import describe_engine, make_engine
-from thawline.features.fingerprint import describe_features, describe_prefix, numeric_profile
+from thawline.features.fingerprint import (
+    COMPUTATIONS,
+    UNSHARED,
+    describe_features,
+    describe_prefix,
+    numeric_profile,
+)
 from thawline.features.identity import digest_description
+from thawline.features.numerics import Numerics, NumericsMemory, measure_numerics, probe_images, refuse_mixing
 from thawline.stack.cut import Cut
 
 
@@ -39,6 +46,7 @@ class Prefix:
         self._memory = memory
         self._description = describe_prefix(cut)
         self._engine: Engine | None = None
+        self._numerics: Numerics | None = None
         # Epochs and repairs ask from several threads.
         self._building = threading.Lock()
 
@@ -68,6 +76,7 @@ class Prefix:
         """Who runs it and why, when that is news: chosen now, and not just what was asked for."""
         is_news = self.choice is None and self._wanted != ("keras", "float32")
         choice = self.choose(source)
+        refuse_mixing(self.numerics(source), self.cut.name)
         return [f"engine: {choice}"] if is_news else []
 
     def label(self, source: ImageSource) -> str:
@@ -77,10 +86,49 @@ class Prefix:
         augmented = "" if source.augmentation is None else ", augmented"
         return f"{self.cut.name}, images of {height}x{width}{augmented}, {choice.engine} in {choice.precision}"
 
-    def describe_features(self, source: ImageSource) -> dict[str, Any]:
-        """Everything that the features of a source depend on besides the image and the view."""
+    def numerics(self, source: ImageSource) -> Numerics:
+        """The bits that the engine gives here; measured unless they are remembered for this machine."""
         choice = self.choose(source)
-        return describe_features(self._description, source, describe_engine(choice.engine, choice.precision))
+        if self._numerics is None:
+            engine = describe_engine(choice.engine, choice.precision)
+            question = {"prefix": self._description, "engine": engine, "profile": numeric_profile()}
+            memory = NumericsMemory(self._memory, question)
+            self._numerics = memory.recall()
+            if self._numerics is None:
+                (images,) = self.cut.prefix.inputs
+                self._numerics = measure_numerics(self._built(), probe_images(images.shape[1:], images.dtype))
+                memory.keep(self._numerics)
+        return self._numerics
+
+    def describe_features(self, source: ImageSource) -> dict[str, Any]:
+        """Everything that the features of a source depend on besides the image and the view.
+
+        Raises:
+            EngineError: they depend on the other images of a batch as well.
+        """
+        refuse_mixing(self.numerics(source), self.cut.name)
+        choice = self.choose(source)
+        engine = describe_engine(choice.engine, choice.precision)
+        described = describe_features(self._description, source, engine)
+        return {**described, "numerics": self.numerics(source).digest}
+
+    def describe_as_before(self, source: ImageSource) -> dict[str, Any] | None:
+        """The same as thawline 0.1 did, which knew neither of bits nor of what code computes.
+
+        None where no features of others may be taken.
+        """
+        if UNSHARED in self._description:
+            return None
+        choice = self.choose(source)
+        prefix = {name: value for name, value in self._description.items() if name != COMPUTATIONS}
+        return describe_features(prefix, source, describe_engine(choice.engine, choice.precision))
+
+    @property
+    def unshared(self) -> dict[str, str]:
+        """Layers of which nobody can say what their answers depend on, with the reason: features serve this process
+        only."""
+        problems: dict[str, str] = self._description.get(UNSHARED, {})
+        return problems
 
     def describe(self) -> dict[str, Any]:
         """What answers depend on besides graph and weights, as the engine says."""
