@@ -44,16 +44,21 @@ def digest_weights(weights: list[Any]) -> str:
     return digest_arrays([keras.ops.convert_to_numpy(weight) for weight in weights])
 
 
-def describe_graph(cut: Cut) -> dict[str, Any]:
+def describe_graph(cut: Cut, *, as_before: bool = False) -> dict[str, Any]:
     """The graph below the line without its weights, so that equal graphs have equal descriptions.
 
     Layers are described by class, configuration and arguments, in which a tensor is the position where it came up;
     layers and functions that do not come with Keras also by their source code.
+
+    Args:
+        cut: the thaw line, or a candidate below it.
+        as_before: as thawline 0.1 did, which took the wrapper that Keras puts around a layer's own `build` for code of
+            the layer, and with it the layer's name.
     """
     positions = {id(tensor): index for index, tensor in enumerate(cut.inputs)}
     calls = []
     for node in cut.below:
-        calls.append([_describe_layer(node.layer), _describe_arguments(node, positions)])
+        calls.append([_describe_layer(node.layer, as_before), _describe_arguments(node, positions)])
         for tensor in node.outputs:
             positions[id(tensor)] = len(positions)
     # Which tensors cross, and in which order: rows hold them one after another.
@@ -79,12 +84,18 @@ def describe_prefix(cut: Cut) -> dict[str, Any]:
             computations.append(digest_computation(node))
         except CacheError as error:
             problems[node.path] = str(error)
-            computations.append(digest_description([_PROCESS, id(node.layer), _describe_attributes(node.layer)]).hex())
+            computations.append(digest_description(_describe_here(node.layer)).hex())
     if computations:
         description[COMPUTATIONS] = computations
     if problems:
         description[UNSHARED] = problems
     return description
+
+
+def describe_prefix_as_before(cut: Cut, description: dict[str, Any]) -> dict[str, Any]:
+    """The same as thawline 0.1 described it, from what `describe_prefix` gives now."""
+    before = {name: value for name, value in description.items() if name not in (COMPUTATIONS, UNSHARED)}
+    return before if before == description else {**before, **describe_graph(cut, as_before=True)}
 
 
 def numeric_profile() -> dict[str, str]:
@@ -126,14 +137,20 @@ def row_key(image_digest: bytes, view: int) -> bytes:
     return image_digest + view.to_bytes(4, "big")
 
 
-def _describe_layer(layer: Any) -> Any:
+def _describe_layer(layer: Any, as_before: bool) -> Any:
     """Class and configuration of a layer, with the source code of what Keras does not bring."""
     kind = type(layer)
     sources = [source_of(base) for base in kind.__mro__ if is_foreign(base)]
     # A Lambda or an activation is configured by the name of its function only.
     functions = [value for value in vars(layer).values() if inspect.isfunction(value) and is_foreign(value)]
-    sources += [[source_of(function), describe_value(function)] for function in functions]
+    wanted = functions if as_before else [function for function in functions if not _is_wrapper(function)]
+    sources += [[source_of(function), describe_value(function)] for function in wanted]
     return [kind.__module__, kind.__qualname__, _without_names(_configuration(layer)), sources]
+
+
+def _is_wrapper(function: Any) -> bool:
+    """Whether a function is Keras' own, although it bears the name of a method that it wraps."""
+    return str(function.__globals__.get("__name__", "")).split(".")[0] == "keras"
 
 
 def _configuration(layer: Any) -> Any:
@@ -175,10 +192,12 @@ def _leaves(config: Any) -> Iterator[Any]:
         yield config
 
 
-def _describe_attributes(layer: Any) -> Any:
-    """The attributes of a layer that Keras did not give it, as far as values can be described."""
+def _describe_here(layer: Any) -> dict[str, Any]:
+    """A layer as this object in this process, with the attributes that Keras did not give it as far as they can be
+    described."""
     own = set(vars(keras.layers.Layer()))
-    return {name: describe_value(value) for name, value in sorted(vars(layer).items()) if name not in own}
+    attributes = {name: describe_value(value) for name, value in vars(layer).items() if name not in own}
+    return {"process": _PROCESS, "object": id(layer), "attributes": attributes}
 
 
 def _describe_arguments(node: Any, positions: dict[int, int]) -> Any:
@@ -204,7 +223,11 @@ def _without_names(config: Any) -> Any:
         return {key: _without_names(value) for key, value in config.items() if key not in _UNIMPORTANT}
     if isinstance(config, list | tuple):
         return [_without_names(value) for value in config]
-    return describe_callable(config) if callable(config) else config
+    if callable(config):
+        return describe_callable(config)
+    # The text of such an object is where it lies in memory; what it holds is in what the layer computes.
+    is_only_an_object = repr(config) == object.__repr__(config)
+    return [type(config).__module__, type(config).__qualname__] if is_only_an_object else config
 
 
 def _backend_version(backend: str) -> str:

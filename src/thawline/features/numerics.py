@@ -98,16 +98,32 @@ def measure_numerics(engine: Engine, images: np.ndarray) -> Numerics:
         images: from `probe_images`.
     """
     answers = engine.run(images)
-    # Every second image keeps its place and gets other neighbours.
-    others = images.copy()
-    others[1::2] = images[::2][: len(images[1::2])][::-1]
-    is_by_image = _is_same([rows[::2] for rows in answers], [rows[::2] for rows in engine.run(others)])
+    neighboured = engine.run(with_other_neighbours(images))
+    is_by_image = _is_same([rows[::2] for rows in answers], [rows[::2] for rows in neighboured])
     if not is_by_image and not _is_same(answers, engine.run(images)):
         # No digest of answers would be found again: who may share is said by the machine.
         machine = describe_machine()
         known = {"processor": machine["processor"], "environment": machine["environment"]}
         return Numerics(blake3(canonical(known)).hexdigest(), is_repeatable=False)
     return Numerics(digest_arrays(answers), is_by_image=is_by_image)
+
+
+def with_other_neighbours(images: np.ndarray) -> np.ndarray:
+    """A batch in which every second image is another one: brighter or, where numbers may be negative, darker than all.
+
+    Images 0, 2, 4 ... keep their places, so that only what looks at the whole batch gives them other answers.
+
+    Example:
+        >>> with_other_neighbours(np.array([1.0, 2.0, 3.0, 2.0]))
+        array([ 1.,  4.,  3., -5.])
+    """
+    others = images.copy()
+    if images.dtype.kind == "f":
+        largest = np.abs(images).max()
+        others[1::4], others[3::4] = 2 * largest - images[1::4], -largest - images[3::4]
+    else:
+        others[1::2] = np.iinfo(images.dtype).max - images[1::2]
+    return others
 
 
 class NumericsMemory:

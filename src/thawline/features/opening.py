@@ -16,14 +16,15 @@ from thawline.features.engines.agreement import compare
 from thawline.features.engines.engine import ENGINE_BATCH
 from thawline.features.feature_set import FeatureSet
 from thawline.features.fingerprint import row_key
+from thawline.features.identity import digest_description
 from thawline.features.prefix import Prefix
 from thawline.features.rows import STORAGES, Storage, round_rows
 
 # Rows of an earlier set that are computed again.
 _TRIED_ROWS = 8
 
-# Notes on the card of an earlier set: whose bits it has, and whose it has not.
-_NUMERICS, _OTHERS = "numerics", "other numerics"
+# Notes on the card of an earlier set: the description that it serves, as its digest, and those that it does not.
+_SERVES, _NOT_FOR = "serves", "does not serve"
 
 
 def open_features(
@@ -50,7 +51,7 @@ def open_features(
             f"{problem}, so that another process could not tell whether they are the same.",
             stacklevel=2,
         )
-    earlier = _earlier_set(cache, prefix, source, storage)
+    earlier = _earlier_set(cache, prefix, source, description, storage)
     if earlier is not None and not cache.holds(description):
         return earlier
     features = cache.features(description, prefix.cut.crossing, storage=storage, label=prefix.label(source))
@@ -66,24 +67,25 @@ def is_any_kept(cache: FeatureCache, prefix: Prefix, source: ImageSource) -> boo
     return cache.holds(prefix.describe_features(source)) or (before is not None and cache.holds(before))
 
 
-def _earlier_set(cache: FeatureCache, prefix: Prefix, source: ImageSource, storage: Storage) -> FeatureSet | None:
+def _earlier_set(
+    cache: FeatureCache, prefix: Prefix, source: ImageSource, description: dict[str, Any], storage: Storage
+) -> FeatureSet | None:
     """The set of thawline 0.1 for this source, where it has the bits of this machine."""
     before = prefix.describe_as_before(source)
     if before is None or not cache.holds(before):
         return None
     features = cache.features(before, prefix.cut.crossing, storage=storage, label=prefix.label(source))
-    digest = prefix.numerics(source).digest
-    others = features.recall(_OTHERS) or []
-    known = features.recall(_NUMERICS)
-    if known is not None or digest in others:
-        return features if known == digest else None
+    wanted = digest_description(description).hex()
+    known, others = features.recall(_SERVES), features.recall(_NOT_FOR) or []
+    if known is not None or wanted in others:
+        return features if known == wanted else None
     is_same = _has_same_bits(source, prefix, cache, before)
     if is_same is None:
         return None
     if is_same:
-        features.remember(**{_NUMERICS: digest})
+        features.remember(**{_SERVES: wanted})
         return features
-    features.remember(**{_OTHERS: [*others, digest]})
+    features.remember(**{_NOT_FOR: [*others, wanted]})
     warnings.warn(
         f"Features in {features.path} were computed with other bits than this machine computes now (another processor, "
         "other instructions or other code): they are left alone, and new ones are computed.",

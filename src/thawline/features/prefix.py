@@ -15,10 +15,10 @@ from thawline.features.engines.choice import EngineChoice, choose_engine
 from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.engines.make import describe_engine, make_engine
 from thawline.features.fingerprint import (
-    COMPUTATIONS,
     UNSHARED,
     describe_features,
     describe_prefix,
+    describe_prefix_as_before,
     numeric_profile,
 )
 from thawline.features.identity import digest_description
@@ -120,7 +120,7 @@ class Prefix:
         if UNSHARED in self._description:
             return None
         choice = self.choose(source)
-        prefix = {name: value for name, value in self._description.items() if name != COMPUTATIONS}
+        prefix = describe_prefix_as_before(self.cut, self._description)
         return describe_features(prefix, source, describe_engine(choice.engine, choice.precision))
 
     @property
