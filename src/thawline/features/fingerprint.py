@@ -24,7 +24,14 @@ from thawline.data.sources.source import ImageSource
 from thawline.errors import CacheError
 from thawline.features.computation import digest_computation
 from thawline.features.identity import canonical, digest_description
-from thawline.source_code import describe_callable, describe_value, digest_arrays, is_foreign, source_of
+from thawline.source_code import (
+    describe_callable,
+    describe_value,
+    digest_arrays,
+    has_own_code,
+    is_foreign,
+    source_of,
+)
 from thawline.stack.cut import Cut
 from thawline.stack.graph import Node
 
@@ -165,17 +172,11 @@ def _configuration(layer: Any) -> Any:
 def _needs_computation(node: Node) -> bool:
     """Whether the answer of a call may depend on more than configuration, arguments and weights."""
     layer = node.layer
-    parts = [layer, *layer._flatten_layers(include_self=False)] if isinstance(layer, keras.layers.Layer) else [layer]
-    if any(is_foreign(type(part)) or any(map(_is_foreign_code, vars(part).values())) for part in parts):
+    if has_own_code(layer, layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else ()):
         return True
     arguments = (leaf for leaf in keras.tree.flatten(node.arguments) if not isinstance(leaf, keras.KerasTensor))
     config = _configuration(layer)
     return config is None or any(map(callable, arguments)) or not all(map(_is_plain, _leaves(config)))
-
-
-def _is_foreign_code(value: Any) -> bool:
-    named = value if hasattr(value, "__module__") else type(value)
-    return callable(value) and is_foreign(named)
 
 
 def _is_plain(value: Any) -> bool:

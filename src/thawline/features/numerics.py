@@ -21,6 +21,7 @@ from thawline.features.engines.engine import Engine, count_cores
 from thawline.features.identity import canonical
 from thawline.files import write_text
 from thawline.source_code import digest_arrays
+from thawline.stack.batch_axis import with_other_neighbours
 
 # Variables that choose among instructions, threads and precisions, by how they begin.
 _SWITCHES = ("ONEDNN_", "DNNL_", "OV_", "TF_")
@@ -106,24 +107,6 @@ def measure_numerics(engine: Engine, images: np.ndarray) -> Numerics:
         known = {"processor": machine["processor"], "environment": machine["environment"]}
         return Numerics(blake3(canonical(known)).hexdigest(), is_repeatable=False)
     return Numerics(digest_arrays(answers), is_by_image=is_by_image)
-
-
-def with_other_neighbours(images: np.ndarray) -> np.ndarray:
-    """A batch in which every second image is another one: brighter or, where numbers may be negative, darker than all.
-
-    Images 0, 2, 4 ... keep their places, so that only what looks at the whole batch gives them other answers.
-
-    Example:
-        >>> with_other_neighbours(np.array([1.0, 2.0, 3.0, 2.0]))
-        array([ 1.,  4.,  3., -5.])
-    """
-    others = images.copy()
-    if images.dtype.kind == "f":
-        largest = np.abs(images).max()
-        others[1::4], others[3::4] = 2 * largest - images[1::4], -largest - images[3::4]
-    else:
-        others[1::2] = np.iinfo(images.dtype).max - images[1::2]
-    return others
 
 
 class NumericsMemory:

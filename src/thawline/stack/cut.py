@@ -19,6 +19,7 @@ from thawline.backend import keras
 from thawline.errors import NothingToLearnError
 from thawline.figures import format_bytes, format_count
 from thawline.specs import TensorSpec
+from thawline.stack.batch_axis import find_mixing
 from thawline.stack.graph import Graph, Node, alone_or_all, build_model, flatten, is_graph
 from thawline.stack.held import HeldModel
 from thawline.stack.learning import Learning
@@ -283,6 +284,7 @@ def find_cut(model: Any, *, learning: Learning | None = None, stage_names: Mappi
             f"Nothing would learn: all {model.count_params():,} weights of {model.name!r} are frozen. "
             "Make a stage trainable, or add one."
         )
+    mixing = find_mixing(graph, [node for node in graph.nodes if not _reason_to_stay_above(node.layer, learning)])
     settled = {id(tensor) for tensor in graph.inputs}
     below: list[Node] = []
     above: list[Node] = []
@@ -290,7 +292,7 @@ def find_cut(model: Any, *, learning: Learning | None = None, stage_names: Mappi
     obstacles: dict[int, Obstacle] = {}
     behind: dict[int, Obstacle] = {}
     for node in graph.nodes:
-        reason = _reason_to_stay_above(node.layer, learning)
+        reason = _reason_to_stay_above(node.layer, learning) or mixing.get(id(node))
         unsettled = [tensor for tensor in node.inputs if id(tensor) not in settled]
         if reason is None and not unsettled:
             below.append(node)
