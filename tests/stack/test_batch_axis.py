@@ -70,8 +70,9 @@ MIXING = {
     "Keras' layers along axis 0": lambda images: layers.UnitNormalization(axis=0)(convolve(images)),
     "softmax along axis 0": lambda images: layers.Softmax(axis=0)(convolve(images)),
     "an order": lambda images: ops.flip(convolve(images), axis=0),
+    "the first image": lambda images: convolve(images) - convolve(images)[:1],
     "a running sum": lambda images: ops.cumsum(convolve(images), axis=0),
-    "an einsum": lambda images: ops.einsum("bhwc,ahwc->bhwa", convolve(images), convolve(images))[..., :1],
+    "an einsum": lambda images: ops.einsum("ahwc,bhwc->bhwc", images, convolve(images)[..., :3]),
 }
 
 

@@ -6,6 +6,7 @@ and the same with other images between those that are looked at, have to give th
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from thawline.stack.graph import Graph, Node
 MIXES = "works over the batch axis"
 DRAWS = "does not answer the same twice"
 
-# Images that are tried; the first and the third stay what they are.
+# Images that are tried.
 _TRIED = 4
 # For sides of maps that are left open.
 _OPEN_SIZE = 8
@@ -44,28 +45,33 @@ def find_mixing(graph: Graph, free: Iterable[Node]) -> dict[int, str]:
     """
     below, crossing = _below(graph, {id(node) for node in free})
     found = {id(node): problem for node in below if (problem := _problem(node))}
-    if found and DRAWS not in found.values() and _is_by_image(graph, below, crossing):
+    if found and DRAWS not in found.values() and _crosses_by_image(graph, below, crossing):
         return {}
     return found
 
 
-def with_other_neighbours(images: np.ndarray) -> np.ndarray:
+def with_other_neighbours(images: np.ndarray, kept: int = 0) -> np.ndarray:
     """A batch in which every second image is another one: brighter or, where numbers may be negative, darker than all.
 
-    Images 0, 2, 4 ... keep their places, so that only what looks at the whole batch gives them other answers.
+    The others keep their places, so that only what looks at the whole batch gives them other answers.
+
+    Args:
+        images: the batch.
+        kept: 0 keeps images 0, 2, 4 ..., and 1 keeps images 1, 3, 5 ...
 
     Example:
         >>> with_other_neighbours(np.array([1.0, 2.0, 3.0, 2.0]))
         array([ 1.,  4.,  3., -5.])
     """
-    others = images.copy()
+    others, changed = images.copy(), 1 - kept
     if images.dtype.kind == "f":
         largest = np.abs(images).max()
-        others[1::4], others[3::4] = 2 * largest - images[1::4], -largest - images[3::4]
+        others[changed::4] = 2 * largest - images[changed::4]
+        others[changed + 2 :: 4] = -largest - images[changed + 2 :: 4]
     elif images.dtype.kind == "b":
-        others[1::2] = ~images[1::2]
+        others[changed::2] = ~images[changed::2]
     else:
-        others[1::2] = images.max() - images[1::2]
+        others[changed::2] = images.max() - images[changed::2]
     return others
 
 
@@ -88,7 +94,16 @@ def _problem(node: Node) -> str:
     if not node.inputs or not _is_to_be_tried(node.layer):
         return ""
     values = [_made_up(tensor) for tensor in node.inputs]
-    return _tried(lambda given: _run([node], dict(zip(map(id, node.inputs), given, strict=True))), values)
+
+    def answer(given: list[np.ndarray]) -> list[Any]:
+        return _run([node], dict(zip(map(id, node.inputs), given, strict=True)))
+
+    # Code of the user's own may want other values, and fail on these in any way. Features are looked at once more, when
+    # an engine computes the first of them.
+    with keras.StatelessScope(), suppress(Exception):
+        if not _is_by_image(answer, values):
+            return DRAWS if any(map(_is_far, answer(values), answer(values))) else MIXES
+    return ""
 
 
 def _is_to_be_tried(layer: Any) -> bool:
@@ -103,20 +118,7 @@ def _names_batch_axis(layer: Any) -> bool:
     return 0 in keras.tree.flatten(named)
 
 
-def _tried(answer: Callable[[list[Any]], list[Any]], values: list[np.ndarray]) -> str:
-    try:
-        answers = answer(values)
-        others = answer([with_other_neighbours(each) for each in values])
-        if all(map(_is_same_by_image, answers, others)):
-            return ""
-        again = answer(values)
-    # Code of the user's own may want other values; features are looked at once more when an engine computes some.
-    except Exception:
-        return ""
-    return DRAWS if any(map(_is_far, answers, again)) else MIXES
-
-
-def _is_by_image(graph: Graph, below: Sequence[Node], crossing: Sequence[Any]) -> bool:
+def _crosses_by_image(graph: Graph, below: Sequence[Node], crossing: Sequence[Any]) -> bool:
     """Whether what crosses is right for each image, whatever happens on the way there."""
     values = [_made_up(tensor) for tensor in graph.inputs]
 
@@ -125,14 +127,23 @@ def _is_by_image(graph: Graph, below: Sequence[Node], crossing: Sequence[Any]) -
         _run(below, known)
         return [known[id(tensor)] for tensor in crossing]
 
-    try:
-        return all(map(_is_same_by_image, answer(values), answer([with_other_neighbours(each) for each in values])))
-    except Exception:
-        return False
+    with keras.StatelessScope(), suppress(Exception):
+        return _is_by_image(answer, values)
+    return False
+
+
+def _is_by_image(answer: Callable[[list[Any]], list[Any]], values: list[np.ndarray]) -> bool:
+    """Whether each image's answer is the same among other images."""
+    answers = answer(values)
+    for kept in (0, 1):
+        others = answer([with_other_neighbours(each, kept) for each in values])
+        if not all(_is_same_by_image(one, other, kept) for one, other in zip(answers, others, strict=True)):
+            return False
+    return True
 
 
 def _run(nodes: Iterable[Node], known: dict[int, Any]) -> list[Any]:
-    """Runs calls one after another in inference mode, without changing a state; gives what the last one answers.
+    """Runs calls one after another in inference mode; gives what the last one answers.
 
     Args:
         nodes: the calls in the order of execution.
@@ -140,14 +151,13 @@ def _run(nodes: Iterable[Node], known: dict[int, Any]) -> list[Any]:
     """
     answers: list[Any] = []
     known.update({key: keras.ops.convert_to_tensor(value) for key, value in known.items()})
-    with keras.StatelessScope():
-        for node in nodes:
-            arguments, options = keras.tree.map_structure(
-                lambda leaf: known[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf, node.arguments
-            )
-            mode = {"training": False} if isinstance(node.layer, keras.layers.Layer) else {}
-            answers = keras.tree.flatten(node.layer(*arguments, **options, **mode))
-            known.update(zip(map(id, node.outputs), answers, strict=True))
+    for node in nodes:
+        arguments, options = keras.tree.map_structure(
+            lambda leaf: known[id(leaf)] if isinstance(leaf, keras.KerasTensor) else leaf, node.arguments
+        )
+        mode = {"training": False} if isinstance(node.layer, keras.layers.Layer) else {}
+        answers = keras.tree.flatten(node.layer(*arguments, **options, **mode))
+        known.update(zip(map(id, node.outputs), answers, strict=True))
     return answers
 
 
@@ -163,8 +173,8 @@ def _made_up(tensor: Any) -> np.ndarray:
     return random.standard_normal(shape, np.float32)
 
 
-def _is_same_by_image(one: Any, other: Any) -> bool:
-    """Whether the first and the third image have the same bits in both; what has no batch axis, everything.
+def _is_same_by_image(one: Any, other: Any, kept: int) -> bool:
+    """Whether every second image, from `kept` on, has the same bits in both; what has no batch axis, everything.
 
     An answer with a multiple of the batch's rows, as after a reshape of windows, has some of each image one after
     another.
@@ -173,7 +183,7 @@ def _is_same_by_image(one: Any, other: Any) -> bool:
     if left.shape != right.shape:
         return False
     if left.ndim and len(left) and len(left) % _TRIED == 0:
-        left, right = (values.reshape(_TRIED, -1)[::2] for values in (left, right))
+        left, right = (values.reshape(_TRIED, -1)[kept::2] for values in (left, right))
     return bool(left.tobytes() == right.tobytes())
 
 
