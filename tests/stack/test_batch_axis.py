@@ -70,7 +70,7 @@ MIXING = {
     "Keras' layers along axis 0": lambda images: layers.UnitNormalization(axis=0)(convolve(images)),
     "softmax along axis 0": lambda images: layers.Softmax(axis=0)(convolve(images)),
     "an order": lambda images: ops.flip(convolve(images), axis=0),
-    "the first image": lambda images: convolve(images) - convolve(images)[:1],
+    "the first image": lambda images: layers.Lambda(lambda tensor: tensor - tensor[:1])(convolve(images)),
     "a running sum": lambda images: ops.cumsum(convolve(images), axis=0),
     "an einsum": lambda images: ops.einsum("ahwc,bhwc->bhwc", images, convolve(images)[..., :3]),
 }
