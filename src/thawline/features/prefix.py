@@ -22,7 +22,14 @@ from thawline.features.fingerprint import (
     numeric_profile,
 )
 from thawline.features.identity import digest_description
-from thawline.features.numerics import Numerics, NumericsMemory, measure_numerics, probe_images, refuse_mixing
+from thawline.features.numerics import (
+    Numerics,
+    NumericsMemory,
+    describe_machine,
+    measure_numerics,
+    probe_images,
+    refuse_mixing,
+)
 from thawline.stack.cut import Cut
 
 
@@ -45,10 +52,18 @@ class Prefix:
         self._wanted = engine, precision
         self._memory = memory
         self._description = describe_prefix(cut)
+        self._machine = describe_machine(), numeric_profile()
         self._engine: Engine | None = None
         self._numerics: Numerics | None = None
+        self._is_introduced = False
         # Epochs and repairs ask from several threads.
         self._building = threading.Lock()
+
+    def take_over(self, earlier: "Prefix") -> None:
+        """Uses what another one chose and built, where both would give the same features: where graph, weights, code
+        and the instructions that the environment allows are the same."""
+        if (earlier._description, earlier._machine) == (self._description, self._machine):
+            self.choice, self._engine, self._numerics = earlier.choice, earlier._engine, earlier._numerics
 
     def choose(self, source: ImageSource) -> EngineChoice:
         """Who runs it, tried on these images unless that is known already.
@@ -73,8 +88,9 @@ class Prefix:
         return self.choice
 
     def introduce(self, source: ImageSource) -> list[str]:
-        """Who runs it and why, when that is news: chosen now, and not just what was asked for."""
-        is_news = self.choice is None and self._wanted != ("keras", "float32")
+        """Who runs it and why, once, unless it is just what was asked for."""
+        is_news = not self._is_introduced and self._wanted != ("keras", "float32")
+        self._is_introduced = True
         choice = self.choose(source)
         refuse_mixing(self.numerics(source), self.cut.name)
         return [f"engine: {choice}"] if is_news else []

@@ -80,6 +80,11 @@ class Cut:
         return keras.Model(alone_or_all(list(self.inputs)), alone_or_all(list(self.tensors)), name="prefix")
 
     @cached_property
+    def engines(self) -> dict[Any, Any]:
+        """What was built to run the prefix, by how it was wanted; whoever builds it keeps it here for the next call."""
+        return {}
+
+    @cached_property
     def suffix(self) -> Any:
         """Keras model from the crossing tensors to the answers; what Keras trains."""
         return self.suffix_for(0)

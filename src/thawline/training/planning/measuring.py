@@ -141,7 +141,7 @@ def measure_profile(subject: Subject) -> Profile:
     else:
         engine = " ".join(_engine_of(subject.prefix, train))
         # Another one, which has to be built as in a training: that of the choice may be built already.
-        prefix = subject.features.prefix(cut)
+        prefix = subject.features.new_prefix(cut)
         prefix.choose(train)
         engines, build_s, frozen_trace_s, rows = _time_engines(prefix, engine, images, cut)
     with left_as_it_was(part.stack, subject.compiled, part.series.model):
