@@ -19,7 +19,7 @@ from thawline.backend import keras
 from thawline.errors import NothingToLearnError
 from thawline.figures import format_bytes, format_count
 from thawline.specs import TensorSpec
-from thawline.stack.graph import Graph, Node, alone_or_all, build_model, flatten, is_graph
+from thawline.stack.graph import Graph, Node, alone_or_all, build_model, connect, flatten, is_graph
 from thawline.stack.held import HeldModel
 from thawline.stack.learning import Learning
 from thawline.stack.work import Work, count_work
@@ -76,7 +76,7 @@ class Cut:
     @cached_property
     def prefix(self) -> Any:
         """Keras model from the images to the crossing tensors; run it in inference mode only."""
-        return keras.Model(alone_or_all(list(self.inputs)), alone_or_all(list(self.tensors)), name="prefix")
+        return connect(list(self.inputs), self.below, alone_or_all(list(self.tensors)), "prefix")
 
     @cached_property
     def suffix(self) -> Any:
