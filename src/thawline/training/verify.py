@@ -135,9 +135,10 @@ def verify(
             freeze_and_thaw(series, phase.patterns)
         cut = series.cut()
         if not cut.has_frozen_weights:
+            reason = cut.frozen_but_above or "every weight of the stack learns. Freeze a stage (trainable=False)"
             raise NothingToLearnError(
-                "Every weight of the stack learns: there is nothing frozen that could be run ahead, and nothing to "
-                "compare. Freeze a stage (trainable=False), or name what learns with phase=."
+                f"There is nothing frozen that could be run ahead, and nothing to compare: {reason}, or name what "
+                "learns with phase=."
             )
         state = values_of(series.model.variables)
         kept = features if features.cache is not None else replace(features, cache=FeatureCache(folder))
