@@ -159,6 +159,13 @@ def test_a_damaged_memory_is_measured_again(tmp_path):
         assert memory.recall() is None
 
 
+def test_where_nothing_can_be_kept_nothing_is_remembered(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    memory = NumericsMemory(tmp_path / "file" / "engines", {"prefix": 1})
+    memory.keep(Numerics("abc"))
+    assert memory.recall() is None
+
+
 def test_where_bits_are_remembered_no_engine_is_built(image_folder, monkeypatch):
     source = ImageFolder(image_folder(), image_size=(8, 8))
 

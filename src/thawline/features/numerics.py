@@ -5,6 +5,7 @@ the frozen part answers a batch of made-up images, and the digest of its answers
 A machine remembers its digest, so that a run whose features are all stored builds no engine for it.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -129,9 +130,10 @@ class NumericsMemory:
             return None
 
     def keep(self, numerics: Numerics) -> None:
-        """Remembers what was measured."""
+        """Remembers what was measured; where nothing can be kept, it is measured again the next time."""
         if self._place is not None:
-            write_text(self._place, json.dumps(asdict(numerics), indent=1))
+            with contextlib.suppress(OSError):
+                write_text(self._place, json.dumps(asdict(numerics), indent=1))
 
 
 def refuse_mixing(numerics: Numerics, name: str) -> None:
