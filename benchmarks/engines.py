@@ -27,6 +27,7 @@ from thawline.features.cache import FeatureCache
 from thawline.features.engines.agreement import compare
 from thawline.features.engines.make import make_engine
 from thawline.features.extract import Extraction, extract
+from thawline.features.opening import open_features
 from thawline.features.options import FeatureOptions
 from thawline.files import write_text
 
@@ -76,7 +77,7 @@ def extract_all(base: Any, value_range: tuple[float, float], images: tl.ImageFol
         options = FeatureOptions(FeatureCache(folder), "openvino", precision)
         prefix = options.prefix(stack.cut())
         prefix.choose(augmented)
-        features = options.opened_cache.features(prefix.describe_features(augmented), prefix.cut.crossing)
+        features = open_features(options.opened_cache, prefix, augmented)
         return extract(augmented, VIEWS, prefix, features, show_progress=False)
 
 

@@ -27,6 +27,7 @@ from thawline.data.sources.folder import ImageFolder
 from thawline.errors import CacheFullError
 from thawline.features import extract as module
 from thawline.features.cache import FeatureCache
+from thawline.features.opening import open_features
 from thawline.features.options import FeatureOptions
 from thawline.specs import TensorSpec
 
@@ -138,7 +139,7 @@ def compute_by_keras(job):
                 yield answer
 
         prefix.answers = noting
-        features = FeatureCache(job.cache).features(prefix.describe_features(source), prefix.cut.crossing)
+        features = open_features(FeatureCache(job.cache), prefix, source)
         module.extract(source, job.views, prefix, features)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from thawline.errors import MissingDependencyError
 
-__all__ = ["keras", "print_message", "seeding_mark"]
+__all__ = ["keras", "plain_argmax", "print_message", "seeding_mark"]
 
 # Warnings and errors of TensorFlow still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -82,3 +82,33 @@ def seeding_mark() -> object:
 def print_message(text: str) -> None:
     """Prints a line as Keras prints its own: on stdout, or into the log where interactive logging is switched off."""
     importlib.import_module("keras.src.utils.io_utils").print_msg(text)
+
+
+@contextlib.contextmanager
+def plain_argmax() -> Iterator[None]:
+    """While this lasts, `keras.ops.argmax` and `argmin` of floats along an axis are TensorFlow's own.
+
+    Keras looks at the bits of numbers, so that -0.0 is below 0.0; formats beside TensorFlow's have no such operation.
+    """
+    module = importlib.import_module("keras.src.backend.tensorflow.numpy")
+    tensorflow = importlib.import_module("tensorflow")
+    originals = {name: getattr(module, name) for name in ("argmax", "argmin")}
+
+    def plain(name: str) -> Any:
+        def index(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+            values = keras.ops.convert_to_tensor(x)
+            if axis is None or not keras.backend.is_float_dtype(keras.backend.standardize_dtype(values.dtype)):
+                return originals[name](x, axis=axis, keepdims=keepdims)
+            values = keras.ops.cast(values, keras.backend.result_type(values.dtype, "float32"))
+            found = getattr(tensorflow, name)(values, axis=axis, output_type="int32")
+            return tensorflow.expand_dims(found, axis) if keepdims else found
+
+        return index
+
+    for name in originals:
+        setattr(module, name, plain(name))
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(module, name, original)

@@ -7,7 +7,7 @@ are not followed.
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from tokenize import TokenError
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
@@ -28,6 +28,21 @@ _DEEPEST = 4
 def is_foreign(thing: Any) -> bool:
     """Whether a class or function is code whose version nobody notes."""
     return (thing.__module__ or "").split(".")[0] not in _KNOWN_PACKAGES
+
+
+def has_own_code(thing: Any, parts: Iterable[Any] = ()) -> bool:
+    """Whether an object, or one of its parts, is of a class of the user's own, or has a function of theirs.
+
+    Example:
+        >>> import keras
+        >>> has_own_code(keras.layers.ReLU()), has_own_code(keras.layers.Activation(lambda x: x * 2))
+        (False, True)
+    """
+    return any(is_foreign(type(part)) or any(map(_is_own, vars(part).values())) for part in (thing, *parts))
+
+
+def _is_own(value: Any) -> bool:
+    return callable(value) and is_foreign(value if hasattr(value, "__module__") else type(value))
 
 
 def source_of(thing: Any) -> Any:

@@ -1,13 +1,15 @@
 """Stack.verify: it says equal where the strategies are, finds a difference where there is one, and leaves no trace."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 
 import thawline as tl
 from thawline.backend import keras
-from thawline.errors import ArgumentError, NothingToLearnError
-from thawline.training.verify import relative_difference
+from thawline.errors import ArgumentError, EngineError, NothingToLearnError
+from thawline.training.verify import _by_place_or_shape, relative_difference
 
 layers = keras.layers
 
@@ -66,6 +68,58 @@ def test_a_difference_is_found_and_its_place_named(images):
     assert between["joint", "streamed"].is_zero
     assert "losses differ by" in str(found)
     assert "below the line" in found.reason
+    assert "depends on an image's place in the batch" in found.reason
+
+
+@keras.saving.register_keras_serializable("tests")
+class OverBatch(layers.Layer):
+    """Subtracts the mean of the batch, where the batch has more than so many images."""
+
+    def __init__(self, least=0, **options):
+        super().__init__(**options)
+        self.least = least
+
+    def call(self, inputs):
+        """Looks at all images."""
+        is_large = keras.ops.cast(keras.ops.shape(inputs)[0] > self.least, inputs.dtype)
+        return inputs - is_large * keras.ops.mean(inputs, axis=0, keepdims=True)
+
+
+def test_what_works_over_the_batch_axis_is_kept_above_and_all_strategies_are_equal(images):
+    found = build(OverBatch()).verify(images, steps=4, verbose=0)
+    assert found.is_bit_equal, str(found)
+
+
+@pytest.mark.parametrize("strategy", ["precomputed", "streamed"])
+def test_what_is_found_only_in_the_batches_of_an_engine_is_refused(images, strategy):
+    with pytest.raises(EngineError, match=r"works over the batch axis.*Use strategy='joint'"):
+        build(OverBatch(least=4)).fit(images, epochs=1, strategy=strategy, engine="keras", verbose=0)
+    build(OverBatch(least=4)).fit(images, epochs=1, strategy="joint", verbose=0)
+
+
+def test_a_batch_axis_is_named_as_the_reason(images, monkeypatch):
+    """Where nobody kept it above: never as the last bits of a convolution."""
+    monkeypatch.setattr("thawline.stack.cut.find_mixing", lambda graph, free: {})
+    monkeypatch.setattr("thawline.features.prefix.refuse_mixing", lambda numerics, name: None)
+    found = build(OverBatch()).verify(images.select(range(60)), steps=4, verbose=0)
+    assert not found.is_bit_equal
+    assert "an operation in it works over the batch axis" in found.reason
+    assert "last bits" not in found.reason
+
+
+@pytest.mark.parametrize(
+    ("by_place", "by_shape", "batch_size", "words"),
+    [
+        (0.0, 0.0, 32, "arises above the line"),
+        (0.0, 1e-6, 20, "joint computes it in batches of 20, the engine of 32.*last bits of a convolution"),
+        (1e-6, 1e-6, 32, "position in the batch .TensorFlow's mean over height and width"),
+        (1e-6, 0.0, 20, "position in the batch"),
+        (0.0, 0.44, 20, "features differ by 4.4e-01, because an operation in it depends on the size of the batch"),
+        (0.44, 0.44, 20, "depends on an image's place in the batch"),
+    ],
+)
+def test_only_last_bits_are_called_last_bits(by_place, by_shape, batch_size, words):
+    assert re.search(words, _by_place_or_shape(by_place, by_shape, batch_size))
 
 
 def test_the_stack_is_left_as_it_was(images):

@@ -67,6 +67,16 @@ def test_two_runs_are_trained_and_compared(run_script, capsys, tmp_path):
     assert (tmp_path / "comparison.html").exists()
 
 
+def test_two_backbones_of_one_architecture_train_alike_and_are_exported(run_script, capsys, tmp_path):
+    run_script("examples/two_backbones.py", "--images", 90, "--epochs", 2, "--folder", tmp_path)
+    out = capsys.readouterr().out
+    assert "largest difference between the strategies: figures 0, weights 0" in out
+    assert "saved and loaded: largest difference between the answers 0" in out
+    assert re.search(r"^onnx: verified in onnxruntime", out, re.MULTILINE)
+    assert out.rstrip().endswith("Equal by all three strategies, after loading, and verified in ONNX.")
+    assert (tmp_path / "two_backbones.keras").exists()
+
+
 @pytest.mark.filterwarnings("ignore:.*scipy.ndimage.interpolation.*:DeprecationWarning")
 def test_classic_scripts_do_the_same_with_either_generator(run_script, capsys):
     with pytest.raises(SystemExit) as ended:

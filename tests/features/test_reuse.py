@@ -14,6 +14,7 @@ from thawline.data.sources.folder import ImageFolder
 from thawline.features.cache import FeatureCache
 from thawline.features.extract import extract
 from thawline.features.fingerprint import row_key
+from thawline.features.opening import open_features
 from thawline.features.options import FeatureOptions
 
 IMAGES = 8
@@ -42,7 +43,7 @@ class Project:
     def open(self, source, **options):
         """The prefix as one that a new process would have, and the features that it gives for a source."""
         prefix = FeatureOptions(cache=self.cache, **{"engine": "keras", **options}).prefix(self.stack.cut())
-        return prefix, self.cache.features(prefix.describe_features(source), prefix.cut.crossing)
+        return prefix, open_features(self.cache, prefix, source)
 
     def count(self, views=1, augment=None, engine="keras", precision="float32", **options):
         source = self.source(augment, **options)

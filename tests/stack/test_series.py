@@ -175,18 +175,6 @@ def test_two_stages_of_one_name_are_refused():
         tl.Stack([tl.Stage(base(), "base"), tl.Stage(pooled_head(), "base")])
 
 
-def test_two_models_of_one_name_are_refused():
-    with pytest.raises(ArgumentError, match=re.escape("Two models are called 'net'; give each its own name=.")):
-        tl.Stack([tl.Stage(base(name="net"), "base"), tl.Stage(head((6, 6, 4), name="net"), "head")])
-
-
-@pytest.mark.parametrize("name", ["images", "pixels_to_value_range"])
-def test_a_model_may_not_be_called_like_the_stacks_own_layers(name):
-    expected = f"The model of stage 'base' is called {name!r}, as a layer of the stack is; give it another name=."
-    with pytest.raises(ArgumentError, match=re.escape(expected)):
-        tl.Stack([tl.Stage(base(name=name), "base", value_range=(-1, 1))])
-
-
 # -- images and labels -------------------------------------------------------------------------------------------
 
 

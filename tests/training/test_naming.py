@@ -290,3 +290,27 @@ def test_sides_of_a_split_are_not_warned_of_and_no_file_is_read_for_it(tmp_path,
     stack.fit(train, validation_data=other, strategy="joint", verbose=0)
     assert len(files_read) == len(set(files_read)) == 10
     stack.fit(train.split(0.5, exact=True)[0], validation_data=train.split(0.5, exact=True)[1], verbose=0)
+
+
+class StopError(Exception):
+    """Ends a training half way."""
+
+
+def stop_in(epoch):
+    def stop(number, logs):
+        if number == epoch:
+            raise StopError
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+
+
+@pytest.mark.parametrize(("epoch", "names"), [(0, ()), (1, ("2", "3", "4"))])
+def test_a_training_that_ends_half_way_knows_what_it_learned(epoch, names, tmp_path):
+    """Its weights are those of an epoch on these classes; without one it may go on with others."""
+    images = tl.ImageFolder(flat(tmp_path / "images", ("2", "3", "4")), image_size=(8, 8))
+    stack = knowing_stack(("2", "3", "4"))
+    stack.class_names = ()
+    with pytest.raises(StopError):
+        stack.fit(images, epochs=2, callbacks=[stop_in(epoch)], verbose=0)
+    assert stack.class_names == names
+    assert (stack.reading is not None) == bool(names)

@@ -21,6 +21,7 @@ from thawline.data.splits import Groups
 from thawline.errors import JointError
 from thawline.features.extract import extract
 from thawline.features.fingerprint import row_key
+from thawline.features.opening import open_features
 from thawline.features.options import FeatureOptions
 from thawline.figures import counted
 from thawline.progress import format_seconds
@@ -164,8 +165,7 @@ def _pooled_features(
         return np.zeros((len(source), 1), np.float32)
     images = source.unaugmented().select(usable)
     prefix = options.prefix(series.cut())
-    label = prefix.label(images)
-    kept = options.opened_cache.features(prefix.describe_features(images), prefix.cut.crossing, label=label)
+    kept = open_features(options.opened_cache, prefix, images)
     extract(images, 1, prefix, kept, description="comparing images", show_progress=show_progress)
     keys = [row_key(key, 0) for key in images.view_keys(show_progress=False)]
     parts = [

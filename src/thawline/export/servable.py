@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from thawline.backend import keras
+from thawline.backend import keras, plain_argmax
 from thawline.data.augment.standardize import EPSILON
 from thawline.data.decode import Decoding
 from thawline.data.reading import Reading, as_decoding
@@ -126,7 +126,7 @@ def traced(servable: Servable) -> Any:
 
     def answer(images: Any) -> dict[str, Any]:
         constants = [(each, tensorflow.constant(value)) for each, value in weights]
-        with keras.StatelessScope(state_mapping=constants):
+        with keras.StatelessScope(state_mapping=constants), plain_argmax():
             return servable.answers(images)
 
     signature = [tensorflow.TensorSpec((None, *servable.image_shape), tensorflow.uint8, name=INPUT)]

@@ -60,6 +60,14 @@ class CompiledStack(StageSeries):
         self._compiled = Compiled(keras.optimizers.get(optimizer), options, is_free_in_steps)
         self.model.compile(optimizer=self._compiled.optimizer, **options)
 
+    def _notes(self) -> dict[str, Any]:
+        """What a file of the stack says beside the model: Keras knows no "auto" for the steps."""
+        compiled = self._compiled
+        if compiled is None:
+            return super()._notes()
+        steps = "auto" if compiled.is_free_in_steps else compiled.options["steps_per_execution"]
+        return {**super()._notes(), "steps_per_execution": steps}
+
     def _source(self, images: ImageSource | SourceHolder, place: str) -> ImageSource:
         """The images as the first stage takes them: as pixels, where the stack scales those itself."""
         return as_source(images, place, self.stages[0].value_range)

@@ -8,7 +8,6 @@ from typing import Any, Literal, Never
 
 import numpy as np
 
-from thawline.backend import keras
 from thawline.data.reading import describe_reading
 from thawline.data.sources.holder import SourceHolder, is_shuffled
 from thawline.data.sources.source import ImageSource
@@ -19,7 +18,7 @@ from thawline.facade.asked_stack import AskedStack
 from thawline.features.cache import FeatureCache
 from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
 from thawline.progress import say
-from thawline.stack.series import load_series
+from thawline.stack.saved_file import read_stack
 from thawline.training.answer import evaluate, predict
 from thawline.training.class_weight import weights_by_number
 from thawline.training.fit import FitOptions, fit
@@ -28,6 +27,7 @@ from thawline.training.naming import named_as
 from thawline.training.phase import Phase, make_phases
 from thawline.training.planning.budget import Budget
 from thawline.training.planning.plan import Plan
+from thawline.training.run_folder.run import RunFolder
 from thawline.training.tracking.tracker import Tracker
 
 
@@ -282,27 +282,53 @@ class Stack(AskedStack):
         return refuse_bad(exported)
 
 
-def load(path: str | os.PathLike[str]) -> Stack:
-    """A stack as `Stack.save` left it: stages, weights, class names and, when it was compiled, the optimizer.
+def load(
+    path: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Stack:
+    """A stack as it was saved: stages, weights, class names, what learns and, when it was compiled, the optimizer.
 
-    The file is read in Keras' safe mode: nothing in it is executed.
+    Args:
+        path: a file of `Stack.save`, of `keras.callbacks.ModelCheckpoint` in `Stack.fit`, or of another way to save
+            `stack.model`; or the folder of a run, for its `stack.keras`.
+        custom_objects: functions and classes that are not Keras' own, by their names, as in
+            `keras.saving.load_model`: {"focal": focal}.
+        compile: False leaves out loss, metrics and optimizer, which answers do without.
+        safe_mode: True executes nothing that is in the file; False also runs lambdas, for files that you trust.
 
     Raises:
-        ArgumentError: there is no such file, or thawline did not save it.
+        ArgumentError: there is no such file, it holds no stack, or an object in it is neither Keras' own nor given.
 
     Example:
         >>> stack = load("flowers.keras")  # doctest: +SKIP
     """
-    stages, notes, model = load_series(path)
-    stack = Stack(stages)
-    stack.class_names, stack.output_class_names = notes["class_names"], notes["output_class_names"]
-    stack.reading = notes["reading"]
-    if model.compiled:
-        config = keras.saving.deserialize_keras_object(model.get_compile_config())
-        optimizer = model.optimizer
-        # Keras has no word for "auto".
-        steps = "auto" if config["steps_per_execution"] == 1 else config["steps_per_execution"]
-        stack.compile(**{**config, "optimizer": optimizer, "steps_per_execution": steps})
-        if optimizer.built and stack._compiled is not None:
+    saved = read_stack(_file_of(path), custom_objects, compile=compile, safe_mode=safe_mode)
+    stack = Stack(saved.stages)
+    stack.class_names, stack.output_class_names = saved.notes["class_names"], saved.notes["output_class_names"]
+    stack.reading = saved.notes["reading"]
+    if saved.compiled is not None:
+        steps = saved.notes["steps_per_execution"]
+        if steps is None:
+            # Keras has no word for "auto", nor have files of thawline 0.1.0.
+            steps = "auto" if saved.compiled["steps_per_execution"] == 1 else saved.compiled["steps_per_execution"]
+        stack.compile(**{**saved.compiled, "steps_per_execution": steps})
+        if stack._compiled is not None:
             stack._compiled.optimized = tuple(id(variable) for variable in stack.model.trainable_variables)
     return stack
+
+
+def _file_of(path: str | os.PathLike[str]) -> Path:
+    """The file of a stack, also where the folder of its run is given."""
+    given = Path(path)
+    if not given.is_dir():
+        return given
+    file = RunFolder(given).stack_path
+    if file.is_file():
+        return file
+    others = sorted(str(each.relative_to(given)) for each in given.rglob("*.keras") if not each.name.startswith("."))
+    found = f"It has {', '.join(others[:4])}: give the path of one of them." if others else "Give a .keras file."
+    raise ArgumentError(
+        f"{str(given)!r} is a folder without {file.name}, which a run writes when its training is over. {found}"
+    )

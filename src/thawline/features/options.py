@@ -1,5 +1,6 @@
 """How features are computed and kept: what users may say about it, in one place."""
 
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,6 +17,10 @@ CHOICES_NAME = "engines"
 EngineName = Literal["auto", "keras", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 StorageName = Literal["float32", "float16", "bfloat16", "auto"]
+
+
+# The cut that keeps an engine, as long as its stack lives.
+_keeping: weakref.WeakSet[Cut] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,24 @@ class FeatureOptions:
                 raise ArgumentError(f"{name} is one of {known}; got {getattr(self, name)!r}.")
 
     def prefix(self, cut: Cut) -> Prefix:
-        """What lies below a cut, with the engine that is wanted."""
+        """What lies below a cut, with the engine that is wanted.
+
+        The engine that an earlier call chose and built serves again, unless weights or code have changed since. Of all
+        stacks the last one keeps its engine.
+        """
+        wanted = self.engine, self.precision, self.cache_path
+        prefix = self.new_prefix(cut)
+        if wanted in cut.engines:
+            prefix.take_over(cut.engines[wanted])
+        for other in list(_keeping):
+            other.engines.clear()
+        _keeping.clear()
+        _keeping.add(cut)
+        cut.engines[wanted] = prefix
+        return prefix
+
+    def new_prefix(self, cut: Cut) -> Prefix:
+        """The same, with an engine that is still to be built."""
         return Prefix(cut, self.engine, self.precision, self.cache_path / CHOICES_NAME)
 
     def kept_bytes(self, row_bytes: int) -> int:

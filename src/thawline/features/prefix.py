@@ -14,8 +14,22 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.engines.choice import EngineChoice, choose_engine
 from thawline.features.engines.engine import ENGINE_BATCH, Engine
 from thawline.features.engines.make import describe_engine, make_engine
-from thawline.features.fingerprint import describe_features, describe_prefix, numeric_profile
+from thawline.features.fingerprint import (
+    UNSHARED,
+    describe_features,
+    describe_prefix,
+    describe_prefix_as_before,
+    numeric_profile,
+)
 from thawline.features.identity import digest_description
+from thawline.features.numerics import (
+    Numerics,
+    NumericsMemory,
+    describe_machine,
+    measure_numerics,
+    probe_images,
+    refuse_mixing,
+)
 from thawline.stack.cut import Cut
 
 
@@ -38,9 +52,18 @@ class Prefix:
         self._wanted = engine, precision
         self._memory = memory
         self._description = describe_prefix(cut)
+        self._machine = describe_machine(), numeric_profile()
         self._engine: Engine | None = None
+        self._numerics: Numerics | None = None
+        self._is_introduced = False
         # Epochs and repairs ask from several threads.
         self._building = threading.Lock()
+
+    def take_over(self, earlier: "Prefix") -> None:
+        """Uses what another one chose and built, where both would give the same features: where graph, weights, code
+        and the instructions that the environment allows are the same."""
+        if (earlier._description, earlier._machine) == (self._description, self._machine):
+            self.choice, self._engine, self._numerics = earlier.choice, earlier._engine, earlier._numerics
 
     def choose(self, source: ImageSource) -> EngineChoice:
         """Who runs it, tried on these images unless that is known already.
@@ -65,9 +88,11 @@ class Prefix:
         return self.choice
 
     def introduce(self, source: ImageSource) -> list[str]:
-        """Who runs it and why, when that is news: chosen now, and not just what was asked for."""
-        is_news = self.choice is None and self._wanted != ("keras", "float32")
+        """Who runs it and why, once, unless it is just what was asked for."""
+        is_news = not self._is_introduced and self._wanted != ("keras", "float32")
+        self._is_introduced = True
         choice = self.choose(source)
+        refuse_mixing(self.numerics(source), self.cut.name)
         return [f"engine: {choice}"] if is_news else []
 
     def label(self, source: ImageSource) -> str:
@@ -77,10 +102,49 @@ class Prefix:
         augmented = "" if source.augmentation is None else ", augmented"
         return f"{self.cut.name}, images of {height}x{width}{augmented}, {choice.engine} in {choice.precision}"
 
-    def describe_features(self, source: ImageSource) -> dict[str, Any]:
-        """Everything that the features of a source depend on besides the image and the view."""
+    def numerics(self, source: ImageSource) -> Numerics:
+        """The bits that the engine gives here; measured unless they are remembered for this machine."""
         choice = self.choose(source)
-        return describe_features(self._description, source, describe_engine(choice.engine, choice.precision))
+        if self._numerics is None:
+            engine = describe_engine(choice.engine, choice.precision)
+            question = {"prefix": self._description, "engine": engine, "profile": numeric_profile()}
+            memory = NumericsMemory(self._memory, question)
+            self._numerics = memory.recall()
+            if self._numerics is None:
+                (images,) = self.cut.prefix.inputs
+                self._numerics = measure_numerics(self._built(), probe_images(images.shape[1:], images.dtype))
+                memory.keep(self._numerics)
+        return self._numerics
+
+    def describe_features(self, source: ImageSource) -> dict[str, Any]:
+        """Everything that the features of a source depend on besides the image and the view.
+
+        Raises:
+            EngineError: they depend on the other images of a batch as well.
+        """
+        refuse_mixing(self.numerics(source), self.cut.name)
+        choice = self.choose(source)
+        engine = describe_engine(choice.engine, choice.precision)
+        described = describe_features(self._description, source, engine)
+        return {**described, "numerics": self.numerics(source).digest}
+
+    def describe_as_before(self, source: ImageSource) -> dict[str, Any] | None:
+        """The same as thawline 0.1 did, which knew neither of bits nor of what code computes.
+
+        None where no features of others may be taken.
+        """
+        if UNSHARED in self._description:
+            return None
+        choice = self.choose(source)
+        prefix = describe_prefix_as_before(self.cut, self._description)
+        return describe_features(prefix, source, describe_engine(choice.engine, choice.precision))
+
+    @property
+    def unshared(self) -> dict[str, str]:
+        """Layers of which nobody can say what their answers depend on, with the reason: features serve this process
+        only."""
+        problems: dict[str, str] = self._description.get(UNSHARED, {})
+        return problems
 
     def describe(self) -> dict[str, Any]:
         """What answers depend on besides graph and weights, as the engine says."""

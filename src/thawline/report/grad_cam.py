@@ -13,7 +13,7 @@ import numpy as np
 
 from thawline.backend import keras
 from thawline.errors import ArgumentError
-from thawline.stack.graph import Graph, Node, alone_or_all, build_model, flatten
+from thawline.stack.graph import Graph, Node, build_model, connect, flatten
 
 # What is laid over an image where it spoke most: enough colour to be seen, little enough to see the image.
 _STRONGEST = 0.65
@@ -91,7 +91,7 @@ def _split(model: Any) -> tuple[Any, Any]:
     for place in range(len(graph.nodes), 0, -1):
         crossing = _crossing(graph, place)
         if len(crossing) == 1 and len(crossing[0].shape) == 4 and _places(crossing[0]) != 1:
-            below = keras.Model(alone_or_all(list(graph.inputs)), crossing[0])
+            below = connect(list(graph.inputs), graph.nodes[:place], crossing[0], "below_map")
             nodes = graph.nodes[place:]
             return below, _scores(crossing[0], nodes, outputs[0])
     raise ArgumentError("The stack has no feature map (height, width, channels) that all answers go through.")

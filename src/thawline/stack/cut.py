@@ -19,7 +19,8 @@ from thawline.backend import keras
 from thawline.errors import NothingToLearnError
 from thawline.figures import format_bytes, format_count
 from thawline.specs import TensorSpec
-from thawline.stack.graph import Graph, Node, alone_or_all, build_model, flatten, is_graph
+from thawline.stack.batch_axis import find_mixing
+from thawline.stack.graph import Graph, Node, alone_or_all, build_model, connect, flatten, is_graph
 from thawline.stack.held import HeldModel
 from thawline.stack.learning import Learning
 from thawline.stack.work import Work, count_work
@@ -52,6 +53,7 @@ class Cut:
         above: the calls above the thaw line.
         tensors: the KerasTensors of the graph that cross.
         learning: by `id`, the weights that learn.
+        cold: by `id`, the weights above the line whose layers are frozen, however deep inside another layer.
         obstacles: by the `id` of a call above the line, what keeps it there.
         line: the cut at the thaw line; None where this is it.
     """
@@ -62,6 +64,7 @@ class Cut:
     above: tuple[Node, ...]
     tensors: tuple[Any, ...]
     learning: frozenset[int]
+    cold: frozenset[int]
     obstacles: Mapping[int, Obstacle]
     line: "Cut | None" = None
 
@@ -76,7 +79,12 @@ class Cut:
     @cached_property
     def prefix(self) -> Any:
         """Keras model from the images to the crossing tensors; run it in inference mode only."""
-        return keras.Model(alone_or_all(list(self.inputs)), alone_or_all(list(self.tensors)), name="prefix")
+        return connect(list(self.inputs), self.below, alone_or_all(list(self.tensors)), "prefix")
+
+    @cached_property
+    def engines(self) -> dict[Any, Any]:
+        """What was built to run the prefix, by how it was wanted; whoever builds it keeps it here for the next call."""
+        return {}
 
     @cached_property
     def suffix(self) -> Any:
@@ -192,8 +200,9 @@ class Cut:
 
     @property
     def weights_frozen_above(self) -> int:
-        """Numbers in the weights of layers that do not learn, but lie above one that does."""
-        return _count(_weights(self.frozen_above))
+        """Numbers in the weights that are frozen, but lie above the line or inside a layer of which others learn."""
+        inside = [weight for weight in _weights(self.partly_frozen) if id(weight) in self.cold]
+        return _count({id(weight): weight for weight in [*_weights(self.frozen_above), *inside]}.values())
 
     @property
     def frozen_above(self) -> tuple[Node, ...]:
@@ -202,6 +211,28 @@ class Cut:
         return tuple(
             node for node in reversed(nodes.values()) if not any(id(part) in self.learning for part in _weights([node]))
         )
+
+    @property
+    def partly_frozen(self) -> tuple[Node, ...]:
+        """The first calls of layers, mostly subclassed models, of which some weights are frozen and others learn."""
+        nodes = {id(node.layer): node for node in reversed(self.above)}
+        parts = [(node, {id(weight) for weight in _weights([node])}) for node in reversed(nodes.values())]
+        return tuple(node for node, ids in parts if ids & self.cold and ids & self.learning)
+
+    @property
+    def frozen_but_above(self) -> str:
+        """Why frozen weights lie above the line and what to do, for people; empty where there are none."""
+        for node in self.partly_frozen:
+            return _partly(node, self.cold)
+        for node in self.frozen_above:
+            obstacle, weights = (
+                self.obstacles[id(node)],
+                f"{_count(_weights([node])):,} frozen weights of {node.path!r}",
+            )
+            if obstacle.path == node.path:
+                return f"the {weights} stay above the thaw line, as it {obstacle.reason}: freeze it whole"
+            return f"the {weights} come after {obstacle.path!r}, which {obstacle.reason}: freeze that, too"
+        return ""
 
     @property
     def on_both_sides(self) -> tuple[str, ...]:
@@ -283,6 +314,7 @@ def find_cut(model: Any, *, learning: Learning | None = None, stage_names: Mappi
             f"Nothing would learn: all {model.count_params():,} weights of {model.name!r} are frozen. "
             "Make a stage trainable, or add one."
         )
+    mixing = find_mixing(graph, [node for node in graph.nodes if not _reason_to_stay_above(node.layer, learning)])
     settled = {id(tensor) for tensor in graph.inputs}
     below: list[Node] = []
     above: list[Node] = []
@@ -290,7 +322,7 @@ def find_cut(model: Any, *, learning: Learning | None = None, stage_names: Mappi
     obstacles: dict[int, Obstacle] = {}
     behind: dict[int, Obstacle] = {}
     for node in graph.nodes:
-        reason = _reason_to_stay_above(node.layer, learning)
+        reason = _reason_to_stay_above(node.layer, learning) or mixing.get(id(node))
         unsettled = [tensor for tensor in node.inputs if id(tensor) not in settled]
         if reason is None and not unsettled:
             below.append(node)
@@ -301,22 +333,39 @@ def find_cut(model: Any, *, learning: Learning | None = None, stage_names: Mappi
         obstacles[id(node)] = behind[id(unsettled[0])] if unsettled else Obstacle(node.path, reason or "")
         behind.update({id(tensor): obstacles[id(node)] for tensor in node.outputs})
     crossing.update({id(tensor): tensor for tensor in keras.tree.flatten(graph.outputs) if id(tensor) in settled})
-    return Cut(graph, tuple(below), (), tuple(above), tuple(crossing.values()), learned, obstacles)
+    cold = frozenset(id(weight) for node in above for weight in _frozen_inside(node.layer, learning)) - learned
+    return Cut(graph, tuple(below), (), tuple(above), tuple(crossing.values()), learned, cold, obstacles)
 
 
 def _reason_to_stay_above(layer: Any, learning: Learning) -> str | None:
-    """Why a layer may not run once per image, or None: frozen, or without weights, chance and losses, it may."""
+    """Why a layer may not run once per image, or None: frozen, or without weights, chance and losses, it may.
+
+    A wrapper like TimeDistributed is asked with all that is inside it.
+    """
     if not isinstance(layer, keras.layers.Layer) or not learning.learns(layer):
         return None
     if learning.variables(layer):
         return "learns"
+    reasons = (_own_reason(part) for part in layer._flatten_layers() if learning.learns(part))
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _own_reason(layer: Any) -> str | None:
+    """Why a layer of which nothing learns may not run once per image, whatever layers are inside it."""
     is_known = type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
     if not is_known:
         return "is no layer of Keras' own and not frozen"
-    if layer.activity_regularizer is not None:
+    if getattr(layer, "activity_regularizer", None) is not None:
         return "adds to the loss"
+    inside = {id(variable) for part in layer._flatten_layers(include_self=False) for variable in part.variables}
     # `variables` holds the states of random generators, too, which `weights` does not.
-    return "draws random numbers or keeps a state" if layer.variables else None
+    return "draws random numbers or keeps a state" if {id(one) for one in layer.variables} - inside else None
+
+
+def _frozen_inside(layer: Any, learning: Learning) -> list[Any]:
+    """The weights of layers inside a layer that do not learn."""
+    parts = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else ()
+    return [weight for part in parts if not learning.learns(part) for weight in part.weights]
 
 
 def _sizes(node: Node) -> list[int | None]:
@@ -380,6 +429,7 @@ def _remarks(cut: Cut) -> Iterable[str]:
         f"{_before(cut.obstacles[id(node)], node)}"
         for node in cut.frozen_above
     ]
+    inside = [f"  frozen inside: {_partly(node, cut.cold)}" for node in cut.partly_frozen]
     both = [f"  on both sides: {path} is called below the line and above it" for path in cut.on_both_sides]
     nodes = {id(node.layer): node for node in (*cut.below, *cut.held, *cut.above) if _is_opaque(node.layer)}
     opaque = [
@@ -387,7 +437,7 @@ def _remarks(cut: Cut) -> Iterable[str]:
         "multiply-adds are estimated"
         for node in nodes.values()
     ]
-    for lines in (frozen, both, opaque):
+    for lines in (frozen, inside, both, opaque):
         yield from lines[:_MOST_LINES]
         if len(lines) > _MOST_LINES:
             yield f"  ... and {len(lines) - _MOST_LINES} more like it"
@@ -395,6 +445,16 @@ def _remarks(cut: Cut) -> Iterable[str]:
 
 def _before(obstacle: Obstacle, node: Node) -> str:
     return f"{'it' if obstacle.path == node.path else f'{obstacle.path} before it'} {obstacle.reason}"
+
+
+def _partly(node: Node, cold: frozenset[int]) -> str:
+    """Which weights are frozen inside a layer of which others learn, and how they come below the line."""
+    weights = _weights([node])
+    count = _count(weight for weight in weights if id(weight) in cold)
+    frozen, kind = f"{count:,} of {_count(weights):,} weights are frozen inside", type(node.layer).__name__
+    if _is_opaque(node.layer):
+        return f"{frozen} a subclassed model ({kind} {node.path!r}): make the base a stage of its own"
+    return f"{frozen} one layer ({kind} {node.path!r}) of which others learn: make them a layer of their own"
 
 
 def _is_opaque(layer: Any) -> bool:

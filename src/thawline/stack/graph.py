@@ -1,7 +1,9 @@
 """The flattened graph of a Keras model: every call of every single layer, nested models walked through."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from thawline.backend import keras
@@ -57,7 +59,7 @@ def flatten(model: Any, stage_names: Mapping[int, str] | None = None) -> Graph:
     return Graph(tuple(inputs), tuple(nodes), outputs)
 
 
-def build_model(inputs: list[Any], nodes: tuple[Node, ...], outputs: Any, name: str) -> Any:
+def build_model(inputs: list[Any], nodes: Sequence[Node], outputs: Any, name: str) -> Any:
     """The Keras model from some tensors of a graph to others, by calling the nodes between them on new inputs.
 
     `keras.Model(inputs, outputs)` would do the same, but fails where a layer is called on both sides of the inputs or
@@ -73,7 +75,45 @@ def build_model(inputs: list[Any], nodes: tuple[Node, ...], outputs: Any, name: 
         arguments, options = keras.tree.map_structure(renew, node.arguments)
         given = keras.tree.flatten(node.layer(*arguments, **options))
         renewed.update({id(old): new for old, new in zip(node.outputs, given, strict=True)})
-    return keras.Model(alone_or_all(fresh), keras.tree.map_structure(renew, outputs), name=name)
+    return connect(fresh, nodes, keras.tree.map_structure(renew, outputs), name)
+
+
+def connect(inputs: list[Any], nodes: Iterable[Node], outputs: Any, name: str) -> Any:
+    """`keras.Model(inputs, outputs)` over calls of layers, some of which may have one name.
+
+    Layers of nested models have names that are unique in their own model only. Keras refuses a model with two of one
+    name because its configuration would not tell them apart; parts of a graph run, and are never saved.
+
+    Args:
+        inputs: the KerasTensors of new `keras.Input`s.
+        nodes: the calls between inputs and outputs.
+        outputs: the KerasTensors that the model gives, in its structure.
+        name: the model's name.
+    """
+    operations = [tensor._keras_history.operation for tensor in inputs] + [node.layer for node in nodes]
+    with _apart_by_name(operations):
+        model = keras.Model(alone_or_all(inputs), outputs, name=name)
+    # Keras took them from the layers, with the names of that moment.
+    model.output_names = [tensor._keras_history.operation.name for tensor in model.outputs]
+    return model
+
+
+@contextmanager
+def _apart_by_name(operations: Iterable[Any]) -> Iterator[None]:
+    """While this lasts, each layer or operation has a name of its own."""
+    names = [(operation, operation.name) for operation in {id(each): each for each in operations}.values()]
+    taken: set[str] = {name for _, name in names}
+    seen: set[str] = set()
+    try:
+        for operation, name in names:
+            if name in seen:
+                operation.name = next(new for n in count(1) if (new := f"{name}_{n}") not in taken)
+                taken.add(operation.name)
+            seen.add(name)
+        yield
+    finally:
+        for operation, name in names:
+            operation.name = name
 
 
 def alone_or_all(tensors: list[Any]) -> Any:
@@ -87,6 +127,13 @@ def is_graph(layer: Any) -> bool:
         return True
     is_functional = isinstance(layer, keras.Model) and hasattr(layer, "_run_through_graph")
     return is_functional and type(layer).call.__module__.startswith("keras.")
+
+
+def last_layer(model: Any) -> Any:
+    """The innermost layer that comes last; a subclassed model itself, as nobody knows what its `call` does last."""
+    while is_graph(model) and model.layers:
+        model = model.layers[-1]
+    return model
 
 
 def _walk(model: Any, tensors: Any, nodes: list[Node], path: str, stage_names: Mapping[int, str]) -> Any:

@@ -57,17 +57,19 @@ def name_learning(stages: Sequence[Stage], patterns: Sequence[str]) -> Learning:
     return Learning({id(layer): id(layer) in matching for _, layer in layers})
 
 
-def find_layers(stages: Sequence[Stage], pattern: str) -> dict[str, Any]:
-    """The innermost layers of a stage, or those that a pattern matches, by their path like "base/block_16_expand".
+def find_layers(stages: Sequence[Stage], pattern: str) -> list[tuple[str, Any]]:
+    """The innermost layers of a stage, or those that a pattern matches, with their path like "base/block_16_expand".
+
+    Layers inside a subclassed model may share a path; all of them are found.
 
     Raises:
         ArgumentError: the pattern matches neither a stage nor a layer; the nearest names are given.
     """
-    layers = dict(named_layers(stages))
+    layers = list(named_layers(stages))
     stage_names = [stage.name for stage in stages]
-    found = {name: layer for name, layer in layers.items() if _matches(name, [pattern])}
+    found = [(name, layer) for name, layer in layers if _matches(name, [pattern])]
     if not found and pattern not in stage_names:
-        near = difflib.get_close_matches(pattern, [*stage_names, *layers], 3, cutoff=0.3)
+        near = difflib.get_close_matches(pattern, dict.fromkeys([*stage_names, *dict(layers)]), 3, cutoff=0.3)
         raise ArgumentError(
             f"{pattern!r} matches no stage and no layer. Stages are {', '.join(stage_names)}; "
             f"near are {', '.join(near) or 'none'}."

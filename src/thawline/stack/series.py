@@ -4,7 +4,6 @@ Joints are checked when the series is built. Pixels come in as 0 to 255; where t
 the series scales them, so that the saved model takes pixels, too.
 """
 
-import json
 import math
 import os
 import zipfile
@@ -20,15 +19,8 @@ from thawline.specs import PIXELS, TensorSpec, dtype_mismatch, format_range, ran
 from thawline.stack.adapters import first_units, list_adapters, suggest_adapters
 from thawline.stack.cut import Cut, find_cut
 from thawline.stack.learning import Learning, name_learning
+from thawline.stack.saved_file import INPUT_NAME, MODEL_NAME, SCALING_NAME, describe_stage, write_entry
 from thawline.stack.stage import Stage
-
-# The entry in a .keras file (a zip archive) that says which layers are the stages. Keras passes over it.
-_ENTRY = "thawline.json"
-_ENTRY_VERSION = 1
-
-# The joined model's own layers, in front of the stages.
-_INPUT_NAME = "images"
-_SCALING_NAME = "pixels_to_value_range"
 
 
 class StageSeries:
@@ -51,8 +43,10 @@ class StageSeries:
         self.class_names: tuple[str, ...] = ()
         self.output_class_names: dict[str, tuple[str, ...]] = {}
         self.reading: dict[str, Any] | None = None
-        _check_names(self.stages)
+        _check_stages(self.stages)
+        _name_models(self.stages)
         self.model = _join(self.stages)
+        self.model.save = self._save_model
         self._cuts: dict[tuple[bool, ...], Cut] = {}
 
     @property
@@ -185,62 +179,34 @@ class StageSeries:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves stages, weights, optimizer and class names as one `.keras` file, whole or not at all.
 
-        Plain Keras reads the file as well: `keras.saving.load_model` gives the joined model.
+        Plain Keras reads the file as well: `keras.saving.load_model` gives the joined model. What Keras saves of
+        `stack.model`, `ModelCheckpoint`'s files among it, has the same in it.
         """
         target = Path(path)
         if target.suffix != ".keras":
             raise ArgumentError(f"A stack is saved as a .keras file; got {str(path)!r}.")
-        entry = {
-            "version": _ENTRY_VERSION,
+        with replacing(target) as temporary:
+            self.model.save(temporary)
+
+    def _save_model(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **options: Any) -> None:
+        """Does as `keras.Model.save`, and notes beside the model what the stack knows."""
+        # The user may have given names since the stack was built.
+        _name_models(self.stages)
+        keras.Model.save(self.model, filepath, overwrite=overwrite, zipped=zipped, **options)
+        if str(filepath).endswith(".keras") and zipfile.is_zipfile(filepath):
+            write_entry(filepath, self._notes())
+
+    def _notes(self) -> dict[str, Any]:
+        """What a file of the stack says beside the model, as plain values."""
+        return {
             "class_names": list(self.class_names),
             "output_class_names": {name: list(names) for name, names in self.output_class_names.items()},
             "reading": self.reading,
-            "stages": [
-                {"name": stage.name, "layer": stage.model.name, "value_range": stage.value_range}
-                for stage in self.stages
-            ],
+            "stages": [describe_stage(stage) for stage in self.stages],
         }
-        with replacing(target) as temporary:
-            self.model.save(temporary)
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(_ENTRY, json.dumps(entry))
 
 
-def load_series(path: str | os.PathLike[str]) -> tuple[list[Stage], dict[str, Any], Any]:
-    """Stages, notes (class_names, reading) and joined Keras model of a saved stack. Nothing in the file is executed.
-
-    Raises:
-        ArgumentError: there is no such file, or thawline did not save it.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entry = json.loads(archive.read(_ENTRY))
-    except FileNotFoundError:
-        raise ArgumentError(f"No file {str(path)!r}. Check the path.") from None
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError):
-        raise ArgumentError(
-            f"{str(path)!r} was not saved by Stack.save. For a plain Keras model build the stack anew: "
-            "Stack([Stage(keras.saving.load_model(path), name='base'), ...])."
-        ) from None
-    if entry["version"] != _ENTRY_VERSION:
-        raise ArgumentError(
-            f"{str(path)!r} has version {entry['version']} of the stack's entry; this thawline reads "
-            f"{_ENTRY_VERSION}. Install the thawline that saved it."
-        )
-    model = keras.saving.load_model(path, safe_mode=True)
-    stages = [
-        Stage(model.get_layer(item["layer"]), item["name"], value_range=item["value_range"]) for item in entry["stages"]
-    ]
-    # Files of thawline 0.1.0 may know nothing of the reading, nor of the classes of several outputs.
-    notes = {
-        "class_names": tuple(entry["class_names"]),
-        "output_class_names": {name: tuple(names) for name, names in entry.get("output_class_names", {}).items()},
-        "reading": entry.get("reading"),
-    }
-    return stages, notes, model
-
-
-def _check_names(stages: tuple[Stage, ...]) -> None:
+def _check_stages(stages: tuple[Stage, ...]) -> None:
     if not stages:
         raise ArgumentError("A stack needs at least one stage.")
     for stage in stages:
@@ -248,16 +214,31 @@ def _check_names(stages: tuple[Stage, ...]) -> None:
             raise ArgumentError(
                 f"A stack is made of stages; got {type(stage).__name__}. Write tl.Stage(model, name='base')."
             )
-    for kind, names in (("stages", [s.name for s in stages]), ("models", [s.model.name for s in stages])):
-        for name in names:
-            if names.count(name) > 1:
-                raise ArgumentError(f"Two {kind} are called {name!r}; give each its own name=.")
+    names = [stage.name for stage in stages]
     for stage in stages:
-        if stage.model.name in (_INPUT_NAME, _SCALING_NAME):
+        if names.count(stage.name) > 1:
+            raise ArgumentError(f"Two stages are called {stage.name!r}; give each its own name=.")
+        others = [other.name for other in stages if other.model is stage.model and other is not stage]
+        if others:
             raise ArgumentError(
-                f"The model of stage {stage.name!r} is called {stage.model.name!r}, as a layer of the stack is; "
-                "give it another name=."
+                f"Stages {stage.name!r} and {others[0]!r} are the same model. A stack runs a model once; to run it "
+                "twice put both calls into one keras.Model."
             )
+
+
+def _name_models(stages: tuple[Stage, ...]) -> None:
+    """Gives a model whose name another layer of the stack has the name of its stage.
+
+    The names of models from files are not the user's choice; side by side they need names of their own, as a saved
+    Keras model refers to its layers by name.
+    """
+    taken = {INPUT_NAME, SCALING_NAME}
+    for stage in stages:
+        if stage.model.name in taken:
+            others = taken | {other.model.name for other in stages}
+            names = (stage.name, *(f"{stage.name}_{number}" for number in range(1, len(stages) + 3)))
+            stage.model.name = next(name for name in names if name not in others)
+        taken.add(stage.model.name)
 
 
 def _join(stages: tuple[Stage, ...]) -> Any:
@@ -270,7 +251,7 @@ def _join(stages: tuple[Stage, ...]) -> Any:
             f"The first stage must know the size of its images, but {first.name!r} says {shape}. "
             "Build it with input_shape=(height, width, channels) or keras.Input."
         )
-    inputs = keras.Input(spec.shape[1:], name=_INPUT_NAME)
+    inputs = keras.Input(spec.shape[1:], name=INPUT_NAME)
     tensor = inputs
     if first.value_range not in (None, PIXELS):
         tensor = _scaling(first.value_range)(tensor)
@@ -288,13 +269,13 @@ def _join(stages: tuple[Stage, ...]) -> Any:
         outputs = keras.tree.flatten(tensor)
         given = TensorSpec(tuple(outputs[0].shape), str(outputs[0].dtype), stage.output_range)
         giver = stage.name
-    return keras.Model(inputs, tensor, name="stack")
+    return keras.Model(inputs, tensor, name=MODEL_NAME)
 
 
 def _scaling(value_range: tuple[float, float]) -> Any:
     """A layer that maps pixels, 0 to 255, onto the range."""
     low, high = value_range
-    return keras.layers.Rescaling((high - low) / (PIXELS[1] - PIXELS[0]), low, name=_SCALING_NAME)
+    return keras.layers.Rescaling((high - low) / (PIXELS[1] - PIXELS[0]), low, name=SCALING_NAME)
 
 
 def _check_joint(giver: str, given: TensorSpec, stage: Stage) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from thawline.backend import keras
 from thawline.errors import ArgumentError
 from thawline.specs import TensorSpec, ValueRange
+from thawline.stack.graph import last_layer
 
 # The values that an activation can give, for joints where the producer's range is not declared.
 ACTIVATION_RANGES: dict[str, ValueRange] = {
@@ -66,10 +67,7 @@ class Stage:
     @property
     def output_range(self) -> ValueRange | None:
         """The values the stage can give, where its last activation says so."""
-        last = self.model
-        while getattr(last, "layers", None):
-            last = last.layers[-1]
-        activation = getattr(last, "activation", None)
+        activation = getattr(last_layer(self.model), "activation", None)
         return ACTIVATION_RANGES.get(getattr(activation, "__name__", ""))
 
     @property

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.reading import describe_reading
 from thawline.data.sources.source import ImageSource
 from thawline.errors import DivergedError, RunError
 from thawline.features.fingerprint import digest_weights
@@ -25,7 +24,7 @@ from thawline.training.checkpoints.random_state import put_random_state, random_
 from thawline.training.common_images import warn_of_common_images
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
-from thawline.training.naming import name_classes, named_as
+from thawline.training.naming import knowing, named_as
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
@@ -87,12 +86,11 @@ def fit(
     run = _Run(series, compiled, train, validation_data, parts, options, history)
     run.resume()
     run.begin()
-    for part in parts:
-        run.run_phase(part)
+    with knowing(series, train, history):
+        for part in parts:
+            run.run_phase(part)
     # Keras saves an optimizer that was never built, but cannot load it.
     compiled.build_optimizer(series.model.trainable_variables)
-    name_classes(series, train)
-    series.reading = describe_reading(train)
     return history
 
 
@@ -266,7 +264,6 @@ class _Run:
             PhaseMark(f"phase {part.number}", first, max(epochs), plan.strategy, plan.views, part.learned, best_epoch)
         )
         if self._checkpoint is not None:
-            name_classes(self._series, self._train)
             # Keras saves an optimizer that was never built, but cannot load it.
             self._compiled.build_optimizer(self._series.model.trainable_variables)
             values = best.values if isinstance(best, BestWeights) else None

@@ -1,7 +1,10 @@
 """Class names of a stack and its images, matched by name and not by number."""
 
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
+from thawline.data.reading import describe_reading
 from thawline.data.sources.source import ImageSource
 from thawline.errors import DataError
 from thawline.specs import TensorSpec
@@ -31,10 +34,27 @@ def named_as(source: ImageSource, known: Named) -> ImageSource:
     return source.with_class_names(known.output_class_names or known.class_names)
 
 
-def name_classes(series: StageSeries, train: ImageSource) -> None:
-    """Tells a stack what its answers stand for: the classes that it is trained on."""
+@contextmanager
+def knowing(series: StageSeries, train: ImageSource, history: Any) -> Iterator[None]:
+    """Tells a stack what its answers stand for, and how images are read, from the beginning of a training on.
+
+    What is saved meanwhile, and a training that ends half way, has to know it, too. Where it ends before its first
+    epoch was over, the stack is told nothing.
+
+    Args:
+        series: the stack.
+        train: the images that it is trained on.
+        history: `keras.callbacks.History` of the training.
+    """
+    before = series.class_names, series.output_class_names, series.reading
     series.class_names = train.class_names if train.answers_classes else ()
     series.output_class_names = train.output_class_names
+    series.reading = describe_reading(train)
+    try:
+        yield
+    finally:
+        if not history.epoch:
+            series.class_names, series.output_class_names, series.reading = before
 
 
 def _refuse_other_masks(source: ImageSource, known: ImageSource) -> None:

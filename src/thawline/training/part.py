@@ -7,6 +7,7 @@ from thawline.backend import keras
 from thawline.data.labels import TargetSpec
 from thawline.errors import ArgumentError, JointError, NothingToLearnError
 from thawline.specs import TensorSpec
+from thawline.stack.graph import last_layer
 from thawline.stack.learning import find_layers
 from thawline.stack.mask_classes import mask_mismatch
 from thawline.stack.series import StageSeries
@@ -57,7 +58,7 @@ class Part:
         factors: dict[int, float] = {}
         for pattern, factor in (self.phase.learning_rate_factors or {}).items():
             whole = [stage.model for stage in self.stack.stages if stage.name == pattern]
-            for layer in whole or find_layers(self.stack.stages, pattern).values():
+            for layer in whole or [layer for _, layer in find_layers(self.stack.stages, pattern)]:
                 factors.update({id(variable): float(factor) for variable in layer.variables})
         return factors
 
@@ -86,7 +87,7 @@ def make_part(stack: StageSeries, phase: Phase, number: int) -> Part:
     """
     learning = _learning_layers(stack, phase, number)
     for pattern in phase.learning_rate_factors or {}:
-        if not any(id(layer) in learning for layer in find_layers(stack.stages, pattern).values()):
+        if not any(id(layer) in learning for _, layer in find_layers(stack.stages, pattern)):
             raise ArgumentError(
                 f"Phase {number} has a learning_rate_factor for {pattern!r}, in which nothing learns. "
                 "Name it in train, too, or take the factor out."
@@ -138,16 +139,16 @@ def _fits(part: Part, targets: TargetSpec, class_count: int) -> bool:
 
 def _learning_layers(stack: StageSeries, phase: Phase, number: int) -> dict[int, int]:
     """Ids of the layers with weights that the phase names, with the index of their stage."""
-    named: dict[str, Any] = {}
+    named: list[tuple[str, Any]] = []
     for pattern in phase.patterns or [stage.name for stage in stack.stages]:
-        named.update(find_layers(stack.stages, pattern))
+        named += find_layers(stack.stages, pattern)
     index = {stage.name: position for position, stage in enumerate(stack.stages)}
     # A subclassed model may have no layers, but weights of its own.
-    learning = {id(layer): index[name.split("/", 1)[0]] for name, layer in named.items() if layer.weights}
+    learning = {id(layer): index[name.split("/", 1)[0]] for name, layer in named if layer.weights}
     if not learning:
         raise NothingToLearnError(
             f"Phase {number} would learn nothing: {', '.join(map(repr, phase.patterns))} matches only layers without "
-            f"weights ({', '.join(list(named)[:3])}). Name a stage or a layer that has weights."
+            f"weights ({', '.join(list(dict(named))[:3])}). Name a stage or a layer that has weights."
         )
     return learning
 
@@ -181,7 +182,7 @@ def _check_loss(stage: Stage, given: TensorSpec, loss: Any, targets: TargetSpec,
     name = getattr(known, "__name__", type(known).__name__).replace("_", "").lower()
     if name not in _ACTIVATIONS:
         return
-    layer = _last_layer(stage.model)
+    layer = last_layer(stage.model)
     activation = getattr(getattr(layer, "activation", None), "__name__", None)
     if activation == "linear" and not getattr(known, "from_logits", False):
         raise JointError(
@@ -207,13 +208,6 @@ def _check_loss(stage: Stage, given: TensorSpec, loss: Any, targets: TargetSpec,
             f"{_loss_name(known)} in phase {number} compares with one value per class, but the labels are {targets}: "
             "class numbers. Use 'sparse_categorical_crossentropy', or read the images with label_mode='categorical'."
         )
-
-
-def _last_layer(model: Any) -> Any:
-    """The innermost layer that comes last."""
-    while getattr(model, "layers", None):
-        model = model.layers[-1]
-    return model
 
 
 def _loss_name(loss: Any) -> str:

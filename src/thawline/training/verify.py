@@ -1,7 +1,7 @@
 """Do the strategies train the same? A few steps by each of them, compared number by number."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from thawline.features.cache import FeatureCache
 from thawline.features.engines.engine import ENGINE_BATCH
 from thawline.features.engines.make import make_engine
 from thawline.features.options import FeatureOptions
+from thawline.stack.batch_axis import with_other_neighbours
 from thawline.stack.cut import Cut
 from thawline.stack.held import HeldModel
 from thawline.stack.series import StageSeries
@@ -24,6 +25,9 @@ from thawline.training.fit import FitOptions, fit
 from thawline.training.phase import Phase
 from thawline.training.planning.phase_plan import STRATEGY_NAMES
 from thawline.training.untouched import assign, left_as_it_was, renewed, values_of
+
+# Features that are further apart (relative to the largest) differ by more than the order of sums.
+_LAST_BITS = 1e-4
 
 # Two epochs, so that views change and short batches come in the middle.
 _EPOCHS = 2
@@ -131,9 +135,10 @@ def verify(
             freeze_and_thaw(series, phase.patterns)
         cut = series.cut()
         if not cut.has_frozen_weights:
+            reason = cut.frozen_but_above or "every weight of the stack learns. Freeze a stage (trainable=False)"
             raise NothingToLearnError(
-                "Every weight of the stack learns: there is nothing frozen that could be run ahead, and nothing to "
-                "compare. Freeze a stage (trainable=False), or name what learns with phase=."
+                f"There is nothing frozen that could be run ahead, and nothing to compare: {reason}, or name what "
+                "learns with phase=."
             )
         state = values_of(series.model.variables)
         kept = features if features.cache is not None else replace(features, cache=FeatureCache(folder))
@@ -184,25 +189,64 @@ def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _reason(cut: Cut, source: ImageSource) -> str:
-    """Why the strategies differ: features of one batch by the engine, and as joint computes them."""
-    batch = next(iter(source.batches(0, views=1)))
+    """Why the strategies differ: features of one batch by the engine, in several ways, and as joint computes them."""
+    images = next(iter(source.batches(0, views=1))).images
     engine = make_engine("keras", cut.prefix)
-    # In the opposite order, so that every image has another place in its batch, as in extraction.
-    by_engine = [rows[::-1] for rows in engine.run(batch.images[::-1])]
+    by_engine = engine.run(images)
+    if apart := _apart(by_engine, engine.run(images)):
+        return _below(apart, "an operation in it does not give the same twice (on GPUs many do not)")
+    # Each second image with other neighbours, in its own place.
+    among_others = engine.run(with_other_neighbours(images))
+    if apart := _apart([rows[::2] for rows in by_engine], [rows[::2] for rows in among_others]):
+        return _below(
+            apart,
+            "an operation in it works over the batch axis: an image's features depend on the other images of its "
+            "batch, which are others in training than where features are computed. Let it learn, or put it into a "
+            "stage that does",
+        )
     alone = HeldModel(cut.prefix, keras.layers.Identity(), source.batch_size)
     alone.compile(jit_compile=False)
-    by_joint = keras.tree.flatten(alone.predict_on_batch(batch.images))
-    apart = max(relative_difference(one, np.asarray(other)) for one, other in zip(by_engine, by_joint, strict=True))
-    if apart == 0:
+    by_joint = keras.tree.flatten(alone.predict_on_batch(images))
+    # In the opposite order every image has another place in its batch, as in extraction.
+    elsewhere = [rows[::-1] for rows in engine.run(images[::-1])]
+    return _by_place_or_shape(_apart(by_engine, elsewhere), _apart(by_engine, by_joint), source.batch_size)
+
+
+def _by_place_or_shape(by_place: float, by_shape: float, batch_size: int) -> str:
+    """Why features differ that are the same twice, and among other images.
+
+    Args:
+        by_place: how far an image's features are apart at two places of a batch.
+        by_shape: how far they are apart in a batch of the training and in one of the engine.
+        batch_size: of the training.
+    """
+    if not by_place and not by_shape:
         return (
             "The features of a first batch are bit-equal, so the difference arises above the line: an operation whose "
             "result is not the same twice (on GPUs many are), or one that depends on the time or on chance of its own."
         )
-    shape = (
-        f"joint computes it in batches of {source.batch_size}, the engine of {ENGINE_BATCH}, and another batch shape "
-        "moves the last bits of a convolution"
-        if source.batch_size != ENGINE_BATCH
-        else "an operation in it depends on an image's position in the batch (TensorFlow's mean over height and width "
-        "does where the channels are no multiple of 16)"
+    apart = max(by_place, by_shape)
+    if apart > _LAST_BITS:
+        what = "an image's place in the batch" if by_place > _LAST_BITS else "the size of the batch"
+        return _below(apart, f"an operation in it depends on {what}, which no layer should")
+    if by_shape and batch_size != ENGINE_BATCH:
+        return _below(
+            apart,
+            f"joint computes it in batches of {batch_size}, the engine of {ENGINE_BATCH}, and another batch shape "
+            "moves the last bits of a convolution",
+        )
+    return _below(
+        apart,
+        "an operation in it depends on an image's position in the batch (TensorFlow's mean over height and width does "
+        "where the channels are no multiple of 16)",
     )
-    return f"The difference arises below the line: features differ by {apart:.1e}, because {shape}."
+
+
+def _below(apart: float, because: str) -> str:
+    return f"The difference arises below the line: features differ by {apart:.1e}, because {because}."
+
+
+def _apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    """How far features are apart, over all tensors that cross."""
+    pairs = zip(one, other, strict=True)
+    return max((relative_difference(np.asarray(left), np.asarray(right)) for left, right in pairs), default=0.0)

@@ -55,7 +55,7 @@ class FrozenWatch:
 
     def _layer_of(self, weight: Any) -> str:
         for stage in self._stack.stages:
-            for path, layer in find_layers(self._stack.stages, stage.name).items():
+            for path, layer in find_layers(self._stack.stages, stage.name):
                 if any(weight is own for own in layer.weights):
                     return path
         # A subclassed model may have weights of its own, beside its layers'.

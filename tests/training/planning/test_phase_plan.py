@@ -34,6 +34,7 @@ class StubCut:
     multiply_adds_recomputed: int = 0
     pooled_row_bytes: int | None = None
     candidates: tuple = ()
+    frozen_but_above: str = ""
 
     @property
     def has_frozen_weights(self):
@@ -100,6 +101,8 @@ def test_views_are_as_many_as_help(strategy, options, views):
 def test_a_plan_reads_as_a_sentence():
     assert str(plan()) == "precomputed, 4 views, 10 epochs: 1,234 frozen weights run once per view"
     assert str(plan(LEARNING, epochs=1)) == "joint, 1 view, 1 epoch: nothing is frozen, everything learns"
+    inside = StubCut(Prefix(0), frozen_but_above="5 of 9 weights of 'net' are frozen, but inside ...")
+    assert str(plan(inside, epochs=1)) == f"joint, 1 view, 1 epoch: {inside.frozen_but_above}"
 
 
 def test_a_plan_is_plain_values():

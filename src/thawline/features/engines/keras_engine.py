@@ -5,7 +5,8 @@ convolution, the neighbours in a batch do not. An image's position in the batch 
 mean over height and width, where the number of channels is no multiple of 16.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from thawline.backend import keras
 from thawline.errors import EngineError
 from thawline.features.engines.engine import ENGINE_BATCH, check_precision, in_parts, joined
+from thawline.stack.graph import build_model, flatten
 
 _HALF_PRECISION = "mixed_bfloat16"
 
@@ -81,7 +83,7 @@ def _in_half_precision(prefix: Any) -> Any:
         return type(layer).from_config(config)
 
     try:
-        copied = keras.models.clone_model(prefix, clone_function=copy)
+        copied = _with_layers(prefix, copy)
         copied.set_weights(prefix.get_weights())
     # A layer of the user's own may fail in any way.
     except Exception as error:
@@ -91,3 +93,12 @@ def _in_half_precision(prefix: Any) -> Any:
             "get_config()."
         ) from error
     return copied
+
+
+def _with_layers(prefix: Any, copy: Callable[[Any], Any]) -> Any:
+    """The same graph of copied layers; a layer that is called twice is copied once."""
+    graph = flatten(prefix)
+    layers = {id(node.layer): node.layer for node in graph.nodes}
+    copies = {key: copy(layer) for key, layer in layers.items()}
+    nodes = [replace(node, layer=copies[id(node.layer)]) for node in graph.nodes]
+    return build_model(list(graph.inputs), nodes, graph.outputs, prefix.name)

@@ -24,7 +24,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.features.cache import FeatureCache
 from thawline.features.engines.engine import ENGINE_BATCH, Engine, count_cores
 from thawline.features.engines.make import ENGINES, describe_engine, make_engine
-from thawline.features.fingerprint import describe_prefix, digest_weights, numeric_profile, row_key
+from thawline.features.fingerprint import describe_graph, describe_prefix, digest_weights, numeric_profile, row_key
 from thawline.features.options import FeatureOptions
 from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
@@ -99,7 +99,7 @@ class Subject:
             "augmentation": None if train.augmentation is None else train.augmentation.identity(),
             "file": typical_size(train),
             # Speed does not depend on weights.
-            "prefix": {name: value for name, value in describe_prefix(self.cut).items() if name != "weights"},
+            "prefix": describe_graph(self.cut),
             "engine": [self.features.engine, *(describe_engine(name, self.features.precision) for name in ENGINES)],
             "storage": self.features.storage,
             "above": [[type(node.layer).__name__, [list(tensor.shape) for tensor in node.outputs]] for node in above],
@@ -141,7 +141,7 @@ def measure_profile(subject: Subject) -> Profile:
     else:
         engine = " ".join(_engine_of(subject.prefix, train))
         # Another one, which has to be built as in a training: that of the choice may be built already.
-        prefix = subject.features.prefix(cut)
+        prefix = subject.features.new_prefix(cut)
         prefix.choose(train)
         engines, build_s, frozen_trace_s, rows = _time_engines(prefix, engine, images, cut)
     with left_as_it_was(part.stack, subject.compiled, part.series.model):

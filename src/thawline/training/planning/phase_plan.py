@@ -164,9 +164,9 @@ def choose_plan(
         raise ArgumentError(f"strategy is 'auto', {', '.join(map(repr, STRATEGY_NAMES))}; got {strategy!r}.")
     views = None if views is None else whole_number("views", views)
     if strategy in ("precomputed", "streamed") and not cut.has_frozen_weights:
+        reason = cut.frozen_but_above or "every weight of the stack learns. Freeze a stage (trainable=False)"
         raise NothingToLearnError(
-            f"strategy={strategy!r} needs a frozen part to run ahead, but every weight of the stack learns. "
-            "Freeze a stage (trainable=False), or use strategy='joint'."
+            f"strategy={strategy!r} needs a frozen part to run ahead, but {reason}, or use strategy='joint'."
         )
     kept, fresh = (min(count, epochs) for count in (views or DEFAULT_VIEWS, views or epochs))
     if not is_augmented:
@@ -226,7 +226,7 @@ def _by_rule(cut: Cut, strategy: str, problem: str) -> tuple[str, str]:
     if problem:
         return "streamed", problem
     if not cut.has_frozen_weights:
-        return "joint", "nothing is frozen, everything learns"
+        return "joint", cut.frozen_but_above or "nothing is frozen, everything learns"
     return "precomputed", f"{cut.prefix.count_params():,} frozen weights run once per view"
 
 

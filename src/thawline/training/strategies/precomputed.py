@@ -11,6 +11,7 @@ from thawline.features.cache import FeatureCache
 from thawline.features.extract import extract, heal
 from thawline.features.feature_set import FeatureSet
 from thawline.features.fingerprint import row_key
+from thawline.features.opening import is_any_kept, open_features
 from thawline.features.prefix import Prefix
 from thawline.features.rows import Storage
 from thawline.features.sample import try_storages
@@ -72,7 +73,7 @@ class Precomputed:
     def missing_by_view(self, source: ImageSource, views: int) -> list[int] | None:
         """For each view how many images lack it in the cache; None where nothing of the kind is stored. Looking makes
         no set of features."""
-        if not self._cache.holds(self._prefix.describe_features(source)):
+        if not is_any_kept(self._cache, self._prefix, source):
             return None
         features = self._features(source)
         remembered = features.recall("storage")
@@ -114,12 +115,7 @@ class Precomputed:
         return self._sets[id(source)][1]
 
     def _open(self, source: ImageSource, storage: Storage) -> FeatureSet:
-        return self._cache.features(
-            self._prefix.describe_features(source),
-            self._prefix.cut.crossing,
-            storage=storage,
-            label=self._prefix.label(source),
-        )
+        return open_features(self._cache, self._prefix, source, storage=storage)
 
     def _choose_storage(self, source: ImageSource, views: int) -> list[str]:
         """Finds out as which numbers features are kept; gives what there is to say about it."""
