@@ -219,7 +219,7 @@ def _restore_optimizer(model: Any, path: str | os.PathLike[str]) -> None:
         warnings.warn(
             f"The optimizer in {str(path)!r} was made for other weights than those that learn: it begins without a "
             "state. Everything else is as it was saved.",
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
