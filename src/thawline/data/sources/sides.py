@@ -5,6 +5,7 @@
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 from thawline.data.sources.scan import subfolders
@@ -63,7 +64,7 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
     named = [(side_of(folder.name), folder) for folder in folders]
     if len(folders) < 2 or any(side is None for side, _ in named) or "train" not in dict(named):
         return None
-    inside = {folder: {entry.name for entry in subfolders(folder)} for folder in folders}
+    inside = {folder: _names_inside(folder) for folder in folders}
     trained = set().union(*(inside[folder] for side, folder in named if side == "train"))
     if not trained or any(names and not names & trained for names in inside.values()):
         return None
@@ -73,16 +74,23 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
 def why_no_sides(directory: Path) -> str:
     """The reason why a folder that looks split is read as a folder of classes; "" where it does not look so.
 
-    It looks split where a training and another side lie side by side with several folders in each, or with equal ones.
+    It looks split where a training and another side lie side by side with folders in each: with equal ones, or with
+    several in the training side, like `train/cat`, `train/dog` and `test/unknown`.
     """
     folders = subfolders(directory)
     named = [folder for folder in folders if side_of(folder.name)]
     if len(named) < 2 or not any(side_of(folder.name) == "train" for folder in named):
         return ""
-    inside = [{entry.name for entry in subfolders(folder)} for folder in named]
-    if set.intersection(*inside):
+    inside = {folder: _names_inside(folder) for folder in named}
+    if set.intersection(*inside.values()):
         return "there are other folders beside them" if len(named) < len(folders) else ""
-    return "no class folder is in all of them" if min(map(len, inside)) > 1 else ""
+    most = max(len(names) for folder, names in inside.items() if side_of(folder.name) == "train")
+    return "no class folder is in all of them" if most > 1 and all(inside.values()) else ""
+
+
+def _names_inside(folder: Path) -> set[str]:
+    """The names of the folders in one, with accents composed in one way: file systems differ in it."""
+    return {unicodedata.normalize("NFC", entry.name) for entry in subfolders(folder)}
 
 
 def sides_by_name(folders: list[Path]) -> dict[str, Path]:
