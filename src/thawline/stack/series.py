@@ -198,7 +198,7 @@ class StageSeries:
             write_entry(filepath, self._notes())
 
     def _notes(self) -> dict[str, Any]:
-        """What a file of the stack says beside the model, as plain values."""
+        """Notes for a file of the stack beside the model, as plain values."""
         return {
             "class_names": list(self.class_names),
             "output_class_names": {name: list(names) for name, names in self.output_class_names.items()},
