@@ -61,7 +61,7 @@ class CompiledStack(StageSeries):
         self.model.compile(optimizer=self._compiled.optimizer, **options)
 
     def _notes(self) -> dict[str, Any]:
-        """What a file of the stack says beside the model: Keras knows no "auto" for the steps."""
+        """Notes for a file of the stack beside the model: Keras knows no "auto" for the steps."""
         compiled = self._compiled
         if compiled is None:
             return super()._notes()

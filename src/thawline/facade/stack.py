@@ -41,7 +41,7 @@ class Stack(AskedStack):
         stages: the stages in order; the first takes images.
 
     Raises:
-        ArgumentError: no stages, a name twice, or a first stage whose image size is not known.
+        ArgumentError: no stages, a stage name or a model twice, or a first stage whose image size is not known.
         JointError: two neighbours do not fit in shape, dtype or value range.
 
     Example:

@@ -221,7 +221,7 @@ class Cut:
 
     @property
     def frozen_but_above(self) -> str:
-        """Why frozen weights lie above the line and what to do, for people; empty where there are none."""
+        """Reason why frozen weights lie above the line, with the next move; empty where there are none."""
         for node in self.partly_frozen:
             return _partly(node, self.cold)
         for node in self.frozen_above:
@@ -351,7 +351,7 @@ def _reason_to_stay_above(layer: Any, learning: Learning) -> str | None:
 
 
 def _own_reason(layer: Any) -> str | None:
-    """Why a layer of which nothing learns may not run once per image, whatever layers are inside it."""
+    """Reason that keeps a layer of which nothing learns from running once per image, layers inside it left out."""
     is_known = type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
     if not is_known:
         return "is no layer of Keras' own and not frozen"
@@ -448,7 +448,7 @@ def _before(obstacle: Obstacle, node: Node) -> str:
 
 
 def _partly(node: Node, cold: frozenset[int]) -> str:
-    """Which weights are frozen inside a layer of which others learn, and how they come below the line."""
+    """Sentence on the frozen weights inside a layer of which others learn, and on the way below the line."""
     weights = _weights([node])
     count = _count(weight for weight in weights if id(weight) in cold)
     frozen, kind = f"{count:,} of {_count(weights):,} weights are frozen inside", type(node.layer).__name__

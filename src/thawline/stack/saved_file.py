@@ -45,7 +45,7 @@ _CAUSE = "Exception encountered: "
 
 @dataclass(frozen=True)
 class SavedStack:
-    """What a file of a stack holds.
+    """Content of a file of a stack.
 
     Attributes:
         stages: the stages; each layer learns or not as it did.
@@ -60,7 +60,7 @@ class SavedStack:
 
 
 def describe_stage(stage: Stage) -> dict[str, Any]:
-    """What the entry says of a stage."""
+    """Part of the entry for a stage."""
     return {
         "name": stage.name,
         "layer": stage.model.name,
@@ -147,7 +147,7 @@ def _no_stack(path: str | os.PathLike[str]) -> ArgumentError:
 
 
 def _is_stack(config: dict[str, Any]) -> bool:
-    """Whether this is the configuration of a joined model: one layer after the other, from the images on."""
+    """True for the configuration of a joined model: one layer after the other, from the images on."""
     inside = config.get("config", {})
     layers = inside.get("layers", [])
     if inside.get("name") != MODEL_NAME or len(layers) < 2 or layers[0]["config"]["name"] != INPUT_NAME:
@@ -219,12 +219,12 @@ def _restore_optimizer(model: Any, path: str | os.PathLike[str]) -> None:
         warnings.warn(
             f"The optimizer in {str(path)!r} was made for other weights than those that learn: it begins without a "
             "state. Everything else is as it was saved.",
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
 def _seems_trainable(layers: list[Any]) -> bool:
-    """What files of thawline 0.1.0 do not say: a stage was frozen when all its layers with weights are."""
+    """Guess for files of thawline 0.1.0: a stage was frozen when all its layers with weights are."""
     innermost = [layer for layer in layers if layer.weights and not getattr(layer, "layers", None)]
     return not innermost or any(layer.trainable for layer in innermost)
 

@@ -28,13 +28,14 @@ class StageSeries:
 
     Attributes:
         stages: the stages in order.
-        model: the joined `keras.Model`, which shares the stages' weights. It takes pixels from 0 to 255.
+        model: the joined `keras.Model`, which shares the stages' weights. It takes pixels from 0 to 255. Its layers are
+            the stages' models; one whose name another has already is called as its stage.
         class_names: what the outputs stand for, once the stack was trained on named classes.
         output_class_names: the same for each of several outputs, by the output's name.
         reading: how images were read for the training, as plain values; None before it.
 
     Raises:
-        ArgumentError: no stages, a name twice, or a first stage whose input size is not known.
+        ArgumentError: no stages, a stage name or a model twice, or a first stage whose input size is not known.
         JointError: two neighbours do not fit in shape, dtype or value range.
     """
 
@@ -197,7 +198,7 @@ class StageSeries:
             write_entry(filepath, self._notes())
 
     def _notes(self) -> dict[str, Any]:
-        """What a file of the stack says beside the model, as plain values."""
+        """Notes for a file of the stack beside the model, as plain values."""
         return {
             "class_names": list(self.class_names),
             "output_class_names": {name: list(names) for name, names in self.output_class_names.items()},
