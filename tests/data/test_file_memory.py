@@ -410,8 +410,8 @@ def test_a_folder_without_rights_is_done_without(old_images, own_cache):
 
 def test_a_full_disk_is_told_once_and_what_is_kept_stays(old_images, files_read, monkeypatch):
     digests(old_images[:3])
-    usage = module.Store._map_bytes
-    monkeypatch.setattr(module.Store, "_map_bytes", lambda store: min(usage(store), store._stored_bytes()))
+    usage = module.Store._most_bytes
+    monkeypatch.setattr(module.Store, "_most_bytes", lambda store: min(usage(store), store._stored_bytes()))
     many = [old_images[0].with_name(f"{number}.jpg") for number in range(3000)]
     for path in many:
         path.write_bytes(b"")

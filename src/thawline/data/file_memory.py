@@ -1,9 +1,10 @@
 """What earlier runs learnt of files, so that they need not be read again: digests, and which cannot be decoded.
 
 A file is known by its absolute path, size, inode, and the times of its last change: of the content (mtime), which
-`cp -p` and `rsync -t` set back, and of the file (ctime), which the system sets at every change and nobody sets back. So a
-file whose rights change is read again, too. Where a file still is another than remembered (the clock of the system was
-set back), its pixels tell: `ImageChangedError`, which also makes all that is remembered of its source be forgotten.
+`cp -p` and `rsync -t` set back, and of the file (ctime), which the system sets at every change and nobody sets back.
+So a file whose rights change is read again, too. Where a file still is another than remembered (the clock of the
+system was set back), its pixels tell: `ImageChangedError`, which also makes all that is remembered of its source be
+forgotten.
 Deleting the folder, `files` in `THAWLINE_CACHE`, forgets all.
 
 The memory only saves time. Where it cannot be read or written, work goes on as if there were none.

@@ -5,11 +5,9 @@ and wrong for pictures whose notes nobody asks for. Its limits count for the who
 are. What tells how a picture is to be turned is kept: EXIF in a chunk of its own, EXIF or XMP in a text.
 """
 
-import struct
 import zlib
 
-# Behind the signature.
-_FIRST_CHUNK = 8
+from thawline.data.png_chunks import chunks
 
 # Colour profile and texts, plain, packed and international.
 _NOTES = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
@@ -36,16 +34,13 @@ def without_long_notes(data: bytes) -> bytes:
         >>> b"Comment" in stream.getvalue(), b"Comment" in without_long_notes(stream.getvalue())
         (True, False)
     """
-    kept, place, start = [], _FIRST_CHUNK, 0
-    while place + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 12 + length
-        if end > len(data):
+    kept, start = [], 0
+    for chunk in chunks(data):
+        if chunk.end > len(data):
             break
-        if kind in _NOTES and not _is_needed(kind, data[place + 8 : end - 4]):
-            kept.append(data[start:place])
-            start = end
-        place = end
+        if chunk.kind in _NOTES and not _is_needed(chunk.kind, data[chunk.body]):
+            kept.append(data[start : chunk.place])
+            start = chunk.end
     return b"".join([*kept, data[start:]]) if kept else data
 
 
