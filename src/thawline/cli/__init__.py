@@ -276,12 +276,15 @@ def predict(
     form: Annotated[PredictionForm, typer.Option("--format", help="How to print them.")] = "table",
     engine: Annotated[EngineWord, typer.Option(help="Who runs the stack.")] = "auto",
     precision: Annotated[PrecisionWord, typer.Option(help="In which numbers.")] = "float32",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also run an artefact that is a program and was made by somebody else.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Like --format json.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what a trained stack sees in images, row by row; exit code 1 when one is bad, whose row says why."""
-    form = "json" if as_json else form
-    _work("predict").predict(model, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
+    options = {"top": top, "form": "json" if as_json else form, "engine": engine, "precision": precision}
+    _work("predict").predict(model, paths, **options, is_trusted=trust, quiet=quiet)
 
 
 @_command

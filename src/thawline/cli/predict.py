@@ -29,9 +29,19 @@ Row = dict[str, Any]
 _PATH_WIDTH = 40
 
 
-def predict(path: Path, words: Sequence[str], *, top: int, form: str, engine: str, precision: str, quiet: bool) -> None:
+def predict(
+    path: Path,
+    words: Sequence[str],
+    *,
+    top: int,
+    form: str,
+    engine: str,
+    precision: str,
+    is_trusted: bool,
+    quiet: bool,
+) -> None:
     """Prints the likeliest classes of each image as they come; ends with exit code 1 when an image was bad."""
-    predictor = _open(path, engine, precision)
+    predictor = _open(path, engine, precision, is_trusted=is_trusted)
     counts = {"all": 0, "bad": 0}
 
     def rows() -> Iterator[Row]:
@@ -130,14 +140,14 @@ FORMS: dict[str, Callable[[Iterable[Row], int], Iterator[str]]] = {
 }
 
 
-def _open(path: Path, engine: str, precision: str) -> Predictor:
+def _open(path: Path, engine: str, precision: str, *, is_trusted: bool) -> Predictor:
     """Who answers: a run's stack, a saved stack, or an artefact."""
     if (path / "recipe.yaml").exists():
         path = RunFolder.open(path).stack_path
     if path.suffix == ".keras":
         return StackPredictor(load(path), path, engine=engine, precision=precision)
     if (path / FACTS).exists() or any(path.glob(f"*/{FACTS}")):
-        return ArtefactPredictor(Artefact.open(path))
+        return ArtefactPredictor(Artefact.open(path, trust=is_trusted))
     raise RunError(
         f"{str(path)!r} cannot answer: expected a folder that  thawline train  or  thawline export  wrote, like "
         "runs/flowers, or a stack that was saved, like flowers.keras."

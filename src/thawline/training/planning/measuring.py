@@ -6,7 +6,6 @@ steps on features of real images, with an optimizer of its own.
 
 import copy
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from thawline.features.engines.make import ENGINES, describe_engine, make_engine
 from thawline.features.fingerprint import describe_prefix, digest_weights, numeric_profile, row_key
 from thawline.features.options import FeatureOptions
 from thawline.features.prefix import Prefix
+from thawline.files import working_folder
 from thawline.stack.cut import Cut
 from thawline.training.compiled import Compiled
 from thawline.training.part import Part
@@ -292,12 +292,10 @@ def _time_cache(features: FeatureOptions, cut: Cut, rows: Sequence[np.ndarray]) 
     """Writing and reading a row, in a set of its own that is deleted afterwards."""
     count = int(min(max(_ROWS_BYTES // max(cut.row_bytes, 1), 8), len(rows[0]) * 8))
     storage = "float32" if features.storage == "auto" else features.storage
-    folder = features.cache_path
-    folder.mkdir(parents=True, exist_ok=True)
     keys = [row_key(index.to_bytes(32, "big"), 0) for index in range(count)]
     at_once = min(ENGINE_BATCH, count)
     tensors = [np.take(tensor, np.arange(at_once) % len(tensor), axis=0) for tensor in rows]
-    with tempfile.TemporaryDirectory(prefix=".profile-", dir=folder, ignore_cleanup_errors=True) as place:
+    with working_folder(features.cache_path, ".profile-") as place:
         kept = FeatureCache(place).features({"profile": 1}, cut.crossing, storage=storage)
         batches = [batch for batch in in_batches(keys, at_once) if len(batch) == at_once]
         written = [timed(partial(kept.write, batch, tensors)) for batch in batches]
