@@ -24,6 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from thawline.printable import printable_lines, wrapped
+
 # How progress is shown: "auto" is live on a terminal, else in lines.
 Mode = Literal["auto", "live", "lines", "json", "quiet"]
 
@@ -88,7 +90,7 @@ class _Lines:
             self._say(f"{self._done:,} {self._unit} {rate}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{self._description}: {text}", highlight=False, soft_wrap=True)
+        self._console.print(f"{self._description}: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 class _Events:
@@ -149,7 +151,14 @@ def say(text: str) -> None:
     if mode == "json":
         emit("message", text=text)
     elif mode != "quiet":
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(for_stderr(text) + "\n")
+
+
+def for_stderr(text: str) -> str:
+    """A message as people can read it on stderr: on a terminal it breaks between words; nothing in it controls one."""
+    console = Console(stderr=True)
+    shown = printable_lines(text)
+    return wrapped(shown, console.width) if console.is_terminal else shown
 
 
 def _format_warning(
@@ -157,7 +166,9 @@ def _format_warning(
 ) -> str:
     """A warning as one line; where in the code it came up says nothing to whoever types commands."""
     text = " ".join(str(message).split())
-    return json.dumps({"event": "warning", "text": text}) + "\n" if _mode == "json" else f"warning: {text}\n"
+    if _mode == "json":
+        return json.dumps({"event": "warning", "text": text}) + "\n"
+    return for_stderr(f"warning: {text}") + "\n"
 
 
 def format_seconds(seconds: float) -> str:
@@ -206,13 +217,13 @@ def progress(
                 lines.close()
         return
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=not keep,
     )

@@ -17,6 +17,8 @@ import typer
 
 from thawline import __version__
 from thawline.errors import ThawlineError
+from thawline.files import NAMES
+from thawline.printable import ENCODING_ERRORS
 
 app = typer.Typer(
     name="thawline",
@@ -121,7 +123,7 @@ def _tell_end(progress: Any, event: str, text: str) -> None:
     if progress.current_mode() == "json":
         progress.emit(event, text=text)
     else:
-        typer.echo(f"{event}: {text}", err=True)
+        typer.echo(progress.for_stderr(f"{event}: {text}"), err=True)
 
 
 def _describe_file_error(error: OSError) -> str:
@@ -359,8 +361,11 @@ def cache_clear(path: CachePath = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """The entry point of the `thawline` command."""
-    # Windows consoles may not know the characters that tables are drawn with.
+    # Windows consoles may not know the characters that tables are drawn with; names that are no UTF-8 keep their bytes.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=ENCODING_ERRORS)
+    if hasattr(sys.stdin, "reconfigure"):
+        # Names of files may end in a carriage return.
+        sys.stdin.reconfigure(errors=NAMES, newline="\n")
     app()

@@ -19,6 +19,7 @@ from thawline.export.listing import list_files
 from thawline.export.predict import Prediction, Predictor, predict_files
 from thawline.export.stack_predictor import StackPredictor
 from thawline.facade.stack import load
+from thawline.printable import printable, printable_lines
 from thawline.progress import progress
 from thawline.training.run_folder.run import RunFolder
 
@@ -52,8 +53,9 @@ def predict(
                 advance(1)
                 yield describe_prediction(prediction, predictor.class_names, top)
 
+    is_seen = sys.stdout.isatty()
     for text in FORMS[form](rows(), top):
-        sys.stdout.write(text)
+        sys.stdout.write(printable_lines(text) if is_seen else text)
     sys.stdout.flush()
     if not counts["all"]:
         raise ArgumentError(f"No images in {', '.join(words)}. Name files, folders of images or patterns.")
@@ -85,7 +87,7 @@ def describe_prediction(prediction: Prediction, class_names: Sequence[str], top:
 
 def _as_table(rows: Iterable[Row], top: int) -> Iterator[str]:
     for row in rows:
-        yield f"{row['path']:<{_PATH_WIDTH}}   {_in_words(row)}\n"
+        yield f"{printable(row['path']):<{_PATH_WIDTH}}   {printable(_in_words(row))}\n"
 
 
 def _in_words(row: Row) -> str:

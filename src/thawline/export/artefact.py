@@ -84,7 +84,7 @@ class Artefact:
             raise ArgumentError(
                 f"The artefact {str(folder)!r} is a program: a model in the format {artefact.format} may read and "
                 "write your files, and this one was not exported by you here. Open it with --trust (in Python "
-                "trust=True) if you trust whoever made it, or get it as onnx, openvino, litert or keras, which are no programs."
+                "trust=True) if you trust whoever made it, or get it as onnx, openvino, litert or keras: no programs."
             )
         return artefact
 
