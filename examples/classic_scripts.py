@@ -49,7 +49,7 @@ class Steps(keras.callbacks.Callback):
 
 
 def small_base() -> keras.Model:
-    """What stands for a pretrained base here: two convolutions."""
+    """Builds a stand-in for a pretrained base: two convolutions."""
     return keras.Sequential(
         [
             keras.Input((SIZE, SIZE, 3)),

@@ -53,7 +53,7 @@ def as_whole(value: object) -> int | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether this is a number of Python's or NumPy's; True and False are none.
+    """Tells whether this is a number of Python's or NumPy's; True and False are none.
 
     Example:
         >>> is_number(np.float32(0.5)), is_number(True), is_number("1")
@@ -109,7 +109,7 @@ def height_and_width(value: Any) -> tuple[int, int]:
 
 
 def whole_numbers(value: Any, count: int) -> list[int] | None:
-    """So many whole numbers of a tuple, list or array as Python's; None for whatever else.
+    """`count` whole numbers of a tuple, list or array as Python's; None for all other values.
 
     Example:
         >>> whole_numbers(np.array([255, 0, 0], np.uint8), 3), whole_numbers((1, 2.5), 2)

@@ -150,7 +150,7 @@ def put_folder_in_place(made: Path, target: Path) -> None:
 
 
 def _is_left(folder: Path) -> bool:
-    """Whether the process that worked in a folder is gone."""
+    """Tells whether the process that worked in a folder is gone."""
     # One of an earlier thawline has no lock, and one of a process on another machine may not be tried.
     if not (folder / _HELD).exists():
         return False

@@ -56,7 +56,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 def encode_names(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What a stream writes that cannot encode a character: of names that are no UTF-8 their bytes, else "?"."""
+    """Error handler of streams: writes the bytes of names that are no UTF-8, and "?" for what cannot be encoded."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     codes = map(ord, error.object[error.start : error.end])

@@ -372,7 +372,7 @@ def count_rows(path: Path) -> int | None:
 
 
 def reading_ends_process(path: Path) -> bool:
-    """Whether LMDB would take the process down when it reads all that a store holds; tried in another process.
+    """Tells whether LMDB would take the process down when it reads all that a store holds; tried in another process.
 
     LMDB trusts the lengths in its pages: one that reaches beyond the file ends the process with a bus error. No code
     of the current folder is run for it, whatever it is called.
@@ -389,7 +389,7 @@ def disk_free_bytes(path: Path) -> int:
 
 
 def _has_addresses(size: int) -> bool:
-    """Whether the system would let this process map so many bytes more; it is tried, without a byte of memory."""
+    """Tells whether the system would let this process map so many bytes more, by trying; no memory is taken."""
     if size <= 0 or not hasattr(mmap, "MAP_PRIVATE"):
         return True
     try:

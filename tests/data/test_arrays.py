@@ -128,7 +128,7 @@ def test_rows_of_0_and_1_are_several_classes_per_image():
         (np.ones((6, 2, 2)), {"label_mode": "regression"}, r"\(n,\) or \(n, k\) numbers .*; got shape \(6, 2, 2\)"),
         ([[0, 1], [1, 0]] * 3, {"label_mode": "multi_label"}, r"are lists of 0 and 1\. Give them as an array, np\.arr"),
         ([0, 1] * 3, {"class_names": "ab"}, "class_names is a list of names in the order of their numbers; got 'ab'"),
-        ([0, 1] * 3, {"class_names": [1, 0]}, r"class numbers, and class_names calls class 0 '1'\. Give the labels as"),
+        ([0, 1] * 3, {"class_names": [1, 0]}, r"class numbers, and class_names calls class 0 1\. Give the labels as"),
         ([1, 2] * 3, {"class_names": [1, 2]}, r"class numbers from 0 to 1; row 1 has 2\. Names are text: give labels"),
         ([0, 1, 2] * 2, {"label_mode": "binary"}, r"needs exactly two classes, but there are 3 \(0, 1, 2\)"),
         ({"a": [0] * 6}, {"label_mode": {"b": "sparse"}}, "label_mode has the output 'b', but labels have a"),
@@ -170,6 +170,8 @@ def test_numbers_may_name_classes():
     for names in ([0, 1, 2], range(3), np.arange(3), pandas.Index([0, 1, 2])):
         assert ImageArrays(PIXELS, [0, 1] * 3, class_names=names).class_counts == {"0": 3, "1": 3, "2": 0}
     assert ImageArrays(PIXELS, [0, 1] * 3, class_names=[10, 20]).class_names == ("10", "20")
+    # As a folder has them: class number 1 is called "10".
+    assert ImageArrays(PIXELS, [0, 1] * 3, class_names=["0", "10", "1"]).class_names == ("0", "10", "1")
 
 
 def test_the_columns_of_a_table_of_0_and_1_name_the_classes():

@@ -1,4 +1,4 @@
-"""Which files of a folder are images: by their endings, or by their content where they have none."""
+"""Files of a folder that are images: by their endings, or by their content where they have none."""
 
 from collections import Counter
 
@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 import heif_writer  # noqa: F401
+from thawline.data import formats
 from thawline.data.formats import FORMATS
 from thawline.data.sources.files import ImageFiles
 from thawline.data.sources.folder import ImageFolder
-from thawline.data.sources.scan import find_images, is_image, skipped_note
+from thawline.data.sources.scan import describe_skipped, find_images, is_image, skipped_note
 
 PICTURE = np.random.default_rng(3).integers(0, 256, (8, 8, 3), np.uint8)
 
@@ -49,6 +50,14 @@ def test_a_folder_or_a_missing_file_without_ending_is_no_image(tmp_path):
 def test_heic_is_read(tmp_path, ending):
     path = put(tmp_path / f"1{ending}", "HEIF")
     assert ImageFiles([tmp_path], image_size=(8, 8)).paths == (path,)
+
+
+def test_what_is_passed_over_for_want_of_a_decoder_is_told_with_the_command(monkeypatch):
+    monkeypatch.setattr(formats, "_ABSENT", {"HEIF"})
+    told = "pip install 'thawline[heic]' makes .heic readable."
+    assert describe_skipped({".heic": 10, ".pdf": 1}) == f"11 files passed over: 10 .heic, 1 .pdf. {told}"
+    assert skipped_note({".heic": 10}) == f" Other files: 10 .heic. {told}"
+    assert describe_skipped({".pdf": 1}) == "1 file passed over: 1 .pdf"
 
 
 def test_the_note_on_skipped_files_counts_them():

@@ -1,6 +1,7 @@
 """Files of 16 bits that use a part of them: scaled from the range that is stated, or from each image's own."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -91,6 +92,24 @@ def test_a_pgm_is_scaled_by_the_numbers_that_stand_in_it():
     np.testing.assert_allclose(grey(data, (0, 4095)), LEVELS / 4095 * 255, atol=0.51)
     small = b"P5\n64 64\n4095\n" + LEVELS.astype(">u2").tobytes()
     np.testing.assert_allclose(grey(small, (0, 2047)), np.clip(LEVELS / 2047 * 255, 0, 255), atol=0.51)
+
+
+def packed_tiff(numbers):
+    """A TIFF of 12 bits per pixel, two pixels in three bytes, as cameras of microscopes write it."""
+    height, width = numbers.shape
+    pairs = numbers.reshape(-1, 2).astype(int)
+    body = b"".join((first << 12 | second).to_bytes(3, "big") for first, second in pairs.tolist())
+    shorts = [(256, width), (257, height), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, height)]
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in shorts)
+    entries += struct.pack("<HHII", 279, 4, 1, len(body))
+    return struct.pack("<2sHIH", b"II", 42, 8, 9) + entries + bytes(4) + body
+
+
+def test_tiffs_of_12_bits_are_scaled_by_their_own_range():
+    np.testing.assert_array_equal(grey(packed_tiff(LEVELS), None), np.round(LEVELS / 4095 * 255))
+    np.testing.assert_array_equal(grey(packed_tiff(LEVELS), (0, 2047)), np.clip(np.round(LEVELS / 2047 * 255), 0, 255))
+    in_colour = decode(packed_tiff(LEVELS), Decoding((64, 64)))
+    np.testing.assert_array_equal(in_colour[..., 2], np.round(LEVELS / 4095 * 255))
 
 
 @pytest.mark.parametrize("file_range", [(5, 5), (9, 1), (0,), 4095, "own", (0, float("nan")), ("a", "b")])

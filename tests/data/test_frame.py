@@ -224,6 +224,8 @@ def test_columns_with_one_1_in_each_row_are_one_class_each(folder):
         (float("nan"), {}, r"Row 1 has nothing in column 'sky'"),
         (pandas.NA, {}, r"Row 1 has nothing in column 'sky'"),
         ("", {}, r"Row 1 has nothing in column 'sky'"),
+        ("", {"label_columns": ["sky"]}, r"Row 1 has nothing in column 'sky'"),
+        ("", {"label_mode": "categorical"}, r"Row 1 has nothing in column 'sky'"),
         (
             "0",
             {"class_names": ["x", "y"]},
@@ -263,6 +265,8 @@ def test_numbers_may_name_classes(folder, names):
 
 def test_arrays_in_cells_are_rows_of_numbers(folder):
     words = {"directory": folder, "label_columns": "v", "label_mode": "regression", **SIZE}
+    single = ImageFrame(table(v=[np.array(1.5), 1.5, "1.5", b"1.5"]), **words)
+    assert single.targets(np.arange(4)).tolist() == [[1.5]] * 4
     for cells in ([np.arange(3)] * 4, [[0, 1, 2]] * 4, ["[0, 1, 2]"] * 4):
         source = ImageFrame(table(v=cells), **words)
         assert source.target_spec == TensorSpec((None, 3), "float32")

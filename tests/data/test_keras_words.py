@@ -21,7 +21,7 @@ def folder(image_folder):
 
 
 def by_keras(folder, **words):
-    """What Keras' loader gives for the same words: images and labels of one batch, unshuffled."""
+    """Loads one batch by Keras' loader with the same words: images and labels, unshuffled."""
     (batch,) = keras.utils.image_dataset_from_directory(
         folder, image_size=(8, 8), shuffle=False, verbose=False, **words
     )

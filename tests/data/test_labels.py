@@ -210,6 +210,8 @@ def test_empty_labels_are_counted_and_the_first_is_named(empty):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ([[1.0], []], r"Row 1 has \[\] in column 'x'; label_mode='regression' needs numbers"),
+        ([[1.0], [pandas.NA]], r"Row 1 has \[<NA>\] in column 'x'; label_mode='regression' needs numbers"),
         ([[1.0], ["tall"]], r"Row 1 has \['tall'\] in column 'x'; label_mode='regression' needs numbers"),
         ([[1.0], [float("nan")]], r"1 of 2 images have a label that is no finite number, first row 1: \[nan\]"),
     ],

@@ -13,7 +13,7 @@ from thawline.data import mask_survey
 from thawline.data.sources.arrays import ImageArrays
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.frame import ImageFrame
-from thawline.errors import ArgumentError, UnreadableImageError
+from thawline.errors import ArgumentError, DataError, UnreadableImageError
 from thawline.specs import TensorSpec
 
 BRIGHT = np.zeros((40, 80, 3), np.uint8)
@@ -46,7 +46,7 @@ def folder(tmp_path, masks, images=None, *, names=None, **options):
 
 
 def agreement(source):
-    """How many pixels of the image and its mask say the same."""
+    """The share of pixels on which the image and its mask agree."""
     return np.mean((source.image(0)[..., :1] > 127) == (source.targets(np.array([0]))[0] > 0))
 
 
@@ -157,6 +157,36 @@ def test_arrays_of_0_and_255_are_classes_0_and_1(tmp_path):
     large = ImageArrays(pictures, masks=np.stack([TWO, TWO]).astype(int) * 3 + 1)
     assert large.target_spec == TensorSpec((None, 8, 8, 1), "int32", (0, 766))
     assert set(np.unique(large.targets(np.array([0])))) == {1, 766}
+
+
+def test_arrays_take_colours_too(tmp_path):
+    pictures = np.zeros((1, 8, 8, 3), np.uint8)
+    with pytest.raises(DataError, match=r"got shape \(1, 8, 8, 3\)\. Masks in colours need mask_colors="):
+        ImageArrays(pictures, masks=COLOURS[IDS][None])
+    source = ImageArrays(pictures, masks=COLOURS[IDS][None], mask_colors=COLOURS, image_size=(4, 4))
+    assert source.target_spec == TensorSpec((None, 4, 4, 1), "uint8", (0, 2))
+    np.testing.assert_array_equal(source.targets(np.array([0]))[0, ..., 0], IDS[::2, ::2])
+    kept = ImageArrays(pictures, masks=TWO[None], mask_colors=range(256))
+    assert kept.targets(np.array([0])).max() == 255
+    with pytest.raises(
+        UnreadableImageError, match=r"masks\[0\]: the colour \(0, 128, 0\) in the mask is not in mask_colors"
+    ):
+        ImageArrays(pictures, masks=COLOURS[IDS][None], mask_colors=COLOURS[:2]).targets(np.array([0]))
+
+
+def test_words_on_masks_without_masks_are_refused(tmp_path):
+    put(tmp_path / "a" / "1.png", BRIGHT)
+    (tmp_path / "t.csv").write_text("filename\na/1.png\n")
+    makers = [
+        lambda **words: ImageFolder(tmp_path, label_mode="none", **words),
+        lambda **words: ImageFrame(tmp_path / "t.csv", label_mode="none", **words),
+    ]
+    for make in makers:
+        with pytest.raises(ArgumentError, match="mask_background says how masks are read, but there are none"):
+            make(mask_background=3)
+    for make in [*makers, lambda **words: ImageArrays(BRIGHT[None], **words)]:
+        with pytest.raises(ArgumentError, match=r"mask_colors says how masks are read, but there are none\. Give the"):
+            make(mask_colors=[0, 255])
 
 
 COLOURS = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)

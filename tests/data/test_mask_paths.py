@@ -1,4 +1,4 @@
-"""Which file is the mask of which image, in the layouts that data sets have."""
+"""Pairs of image and mask files, in the layouts that data sets have."""
 
 from collections import Counter
 

@@ -15,7 +15,9 @@ def trained(request):
     stack = tiny_stack(channels=request.param, value_range=(0, 1))
     stack.stages[0].model.trainable = False
     stack.compile("sgd", "categorical_crossentropy")
-    images = tl.ImageArrays(pictures(6, request.param), list("abcabc"), batch_size=np.int64(3), seed=np.int64(1))
+    images = tl.ImageArrays(
+        pictures(6, request.param), ["fjord", "heath", "moor"] * 2, batch_size=np.int64(3), seed=np.int64(1)
+    )
     views = images.augment(rotation_range=np.int64(20), fill_mode="constant")
     stack.fit(views, epochs=np.int64(2), views=np.int64(2), strategy="precomputed", verbose=0)
     return stack, images

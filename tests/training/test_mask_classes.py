@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import thawline as tl
-from thawline.errors import JointError
+from thawline.errors import DataError, JointError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 MASKS = PIXELS[..., 0] % 4
@@ -56,6 +56,18 @@ def test_masks_of_0_and_255_train_with_a_loss_from_0_up():
         assert images.target_spec.value_range == (0, 1)
     history = stack(1, "binary_crossentropy").fit(images, verbose=0)
     assert history.history["loss"][0] > 0
+
+
+def test_sides_whose_numbers_mean_other_classes_are_refused():
+    train, small = tl.ImageArrays(PIXELS, masks=MASKS), tl.ImageArrays(PIXELS[:1], masks=np.where(MASKS[:1] > 1, 2, 0))
+    made = stack(4, "sparse_categorical_crossentropy")
+    with pytest.warns(UserWarning, match="hold 0 and 2"):
+        assert small.second_mask_value == 2
+    for one, other in ((train, small), (small, train)):
+        with pytest.raises(DataError, match=r"hold 0 and 2 only, .* class numbers up to 3\. Say for both sides"):
+            made.fit(one, validation_data=other, verbose=0)
+    kept = tl.ImageArrays(PIXELS[:1], masks=np.where(MASKS[:1] > 1, 2, 0), mask_colors=range(4))
+    made.fit(train, validation_data=kept, verbose=0)
 
 
 def test_class_numbers_above_255_are_trained_on():

@@ -255,7 +255,10 @@ def evaluate(
     run: RunPath,
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder of classes to measure on.", show_default="the run's validation images"),
+        typer.Option(
+            help="Other images: a folder of classes, one with train, val and test inside, or a CSV file.",
+            show_default="the run's validation images",
+        ),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

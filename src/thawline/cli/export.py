@@ -85,7 +85,7 @@ def _facts(run: RunFolder, recipe: Recipe) -> dict[str, Any]:
 
 
 def _held_out_place(run: RunFolder) -> str:
-    """Where the run's validation images lay, when they lay elsewhere than those it trained on; else empty."""
+    """The folder of the run's validation images, where it is not that of the training images; else empty."""
     path = run.path / "data.json"
     sides = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     train, validation = (

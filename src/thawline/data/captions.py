@@ -1,4 +1,4 @@
-"""How an image is called under its picture: by its path below the folder of the images, or by its label."""
+"""Captions of images: the path below the folder of the images, or the label."""
 
 from collections.abc import Sequence
 from pathlib import Path

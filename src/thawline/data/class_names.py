@@ -19,7 +19,7 @@ _WAS_EMPTY = ("nan", "NaN", "NaT", "<NA>")
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a cell of a table holds nothing: None, NaN, pandas.NA or NaT, or blank text.
+    """Tells whether a cell of a table is empty: None, NaN, pandas.NA or NaT, or blank text.
 
     Example:
         >>> is_empty(float("nan")), is_empty(" "), is_empty(False), is_empty([])
@@ -155,7 +155,7 @@ def class_numbers(
 
 
 def is_list(label: Any) -> bool:
-    """Whether this is a list, an array or the like, and no text."""
+    """Tells whether this is a list, an array or the like, and no text."""
     return hasattr(label, "__iter__") and not isinstance(label, str | bytes)
 
 

@@ -117,5 +117,5 @@ def unknown_classes(unknown: Sequence[str], known: Sequence[str], wanted: Sequen
 
 
 def _are_counted(names: Sequence[str]) -> bool:
-    """Whether names are the numbers from 0 up, as classes without names are called."""
+    """Tells whether names are the numbers from 0 up, the names of classes that were given none."""
     return all(name == str(number) for number, name in enumerate(names))

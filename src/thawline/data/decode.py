@@ -16,7 +16,17 @@ import PIL
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from thawline.arguments import height_and_width, whole_numbers
-from thawline.data.formats import EXTENSIONS, FORMATS, MAX_PIXELS, is_deep, largest_of_ppm, open_header, reason_of
+from thawline.data.formats import (
+    EXTENSIONS,
+    FORMATS,
+    MAX_PIXELS,
+    is_deep,
+    largest_grey,
+    largest_of_ppm,
+    open_header,
+    reason_of,
+)
+from thawline.data.png_notes import without_long_notes
 from thawline.data.resize import Interpolation, Resize, resize_pixels
 from thawline.errors import ArgumentError, UnreadableImageError
 
@@ -173,10 +183,12 @@ def decode(data: bytes, decoding: Decoding, *, name: str = "image") -> np.ndarra
         >>> decode(data, Decoding((4, 4))).shape
         (4, 4, 3)
     """
+    # For OpenCV, too, which complains on stderr of profiles that it does not use.
+    data = without_long_notes(data)
     image = open_header(data, max_pixels=decoding.max_pixels, name=name)
     try:
         pixels = _read_pixels(data, image, decoding)
-    # Decoders meet damaged pixels with whatever they stumble over.
+    # Decoders raise exceptions of all kinds for damaged pixels.
     except Exception as error:
         raise UnreadableImageError(
             f"{name}: cannot be decoded: {reason_of(error)}. Replace the file or take it out of the folder."
@@ -203,6 +215,9 @@ def _read_pixels(data: bytes, image: ImageFile.ImageFile, decoding: Decoding) ->
     """The whole image, upright, in the channels of the colour mode."""
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         return _in_mode(_read_wide(image, decoding.file_range), decoding)
+    if image.mode.startswith("I;16") and not is_deep(image, data):
+        # 12 bits in a TIFF, which Pillow alone would cut off at 255.
+        return _in_mode(_read_wide(image, decoding.file_range or (0, largest_grey(image, data))), decoding)
     if is_deep(image, data):
         return _in_mode(_read_deep(data, image, decoding.file_range), decoding)
     is_plain = image.mode in _OPENCV_MODES and not image.has_transparency_data
@@ -237,7 +252,7 @@ def _opencv(data: bytes, flags: int, image: ImageFile.ImageFile) -> np.ndarray:
 
 
 def _read_wide(image: ImageFile.ImageFile, file_range: FileRange) -> np.ndarray:
-    """By Pillow: grey numbers of 32 bits, whose range has to be given."""
+    """By Pillow: grey numbers of 12 or 32 bits; the range of these has to be given."""
     if file_range is None:
         raise ValueError(
             "it holds numbers of 32 bits, whose range is not known; 8 and 16 bits are read, others with file_range="

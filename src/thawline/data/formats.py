@@ -119,7 +119,7 @@ def _begins_as_ppm(data: bytes) -> bool:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """What a file of the family of MP4 says that it is; empty for others."""
+    """The formats that a file of the MP4 family says it has; empty for other files."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4], "big"), BEGINNING_BYTES, len(data))
@@ -174,7 +174,7 @@ def format_of(beginning: bytes) -> str | None:
 
 
 def install_advice(endings: Iterable[str]) -> str:
-    """How files of these endings become readable: a sentence with its blank in front, or nothing.
+    """Advice on reading files of these endings: a sentence that starts with a blank, or nothing.
 
     Args:
         endings: of files that were passed over, in lower case, with the dot.
@@ -236,7 +236,7 @@ def open_header(data: bytes, *, max_pixels: int = MAX_PIXELS, name: str = "image
 
 
 def reason_of(error: BaseException) -> str:
-    """What an exception says in its own words, its class where it says nothing; without a full stop.
+    """The message of an exception without a full stop; its class where there is no message.
 
     Example:
         >>> reason_of(ValueError("broken data stream.")), reason_of(KeyError(7)), reason_of(MemoryError())
@@ -246,7 +246,7 @@ def reason_of(error: BaseException) -> str:
         return error.strerror
     # OpenCV puts the sentence between its version, the line of its source and the function.
     words = str(getattr(error, "err", None) or error).strip().rstrip(".")
-    # What a plugin stumbles over: the name of the class is needed to make sense of "7" or "index out of range".
+    # An error inside a plugin: the name of the class is needed to make sense of "7" or "index out of range".
     if words and isinstance(error, LookupError | ArithmeticError | AttributeError):
         return f"{type(error).__name__}: {words}"
     return words or type(error).__name__
@@ -268,13 +268,30 @@ def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
     return False
 
 
+def largest_grey(image: ImageFile.ImageFile, data: bytes) -> int:
+    """The largest number that a grey pixel could have in the file, which Pillow brings to 255 or 65535.
+
+    Args:
+        image: the header, from `open_header`.
+        data: the bytes it was read from.
+    """
+    if image.format == "PNG":
+        return (1 << data[24]) - 1
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
+        return (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
+    if image.format == "PPM":
+        return largest_of_ppm(data)
+    return 255
+
+
 def largest_of_ppm(data: bytes) -> int:
     """The largest number that a pixel of a PPM or PGM may have, which Pillow brings to 255 or 65535.
 
     It is the third number of the header, behind width and height; remarks run from # to the end of the line.
 
     Example:
-        >>> largest_of_ppm(b"P5 # by hand\n6 8 4095\n")
+        >>> largest_of_ppm(b"P5 # by hand\\n6 8 4095\\n")
         4095
     """
     lines = (line.partition(b"#")[0] for line in data[2:4096].splitlines())

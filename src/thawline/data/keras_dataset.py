@@ -81,7 +81,7 @@ class KerasDataset(keras.utils.PyDataset):  # type: ignore[misc]
         return _as_keras(loaded[0])
 
     def on_epoch_begin(self) -> None:
-        """What Keras calls before an epoch."""
+        """Begins an epoch; Keras calls it."""
         self._is_within_epoch = True
 
     def on_epoch_end(self) -> None:

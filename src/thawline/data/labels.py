@@ -42,6 +42,7 @@ class Labels:
         spec: what a batch of targets is; a dictionary for several outputs, None without targets.
         answers_classes: whether targets are made of class numbers, whose meaning is in `class_names`.
         has_numbers_only: whether `class_names` are numbers that nobody gave names, so that only their order counts.
+        second_value: of masks that hold 0 and one other number only, the number that stands for class 1; else None.
 
     Example:
         >>> Labels().targets(np.array([0]), look=None) is None
@@ -51,6 +52,7 @@ class Labels:
     spec: TargetSpec = None
     answers_classes = False
     has_numbers_only = False
+    second_value: int | None = None
 
     def __init__(self, values: np.ndarray | None = None, class_names: Sequence[str] = ()) -> None:
         self.values = values
@@ -433,10 +435,12 @@ def _numbers(given: Sequence[Any], name: str) -> np.ndarray:
         try:
             rows.append(np.array([_as_number(value) for value in values], np.float32))
         except (TypeError, ValueError):
+            rows.append(np.empty(0, np.float32))
+        if not rows[-1].size:
             raise DataError(
                 f"Row {row} has {values!r} in {name}; label_mode='regression' needs numbers. "
                 "Correct it or leave the row out."
-            ) from None
+            )
         if rows[-1].shape != rows[0].shape:
             raise DataError(
                 f"Row {row} has numbers of shape {rows[-1].shape} in {name}, but row 0 has {rows[0].shape}. Give as "

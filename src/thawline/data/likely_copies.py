@@ -1,4 +1,4 @@
-"""Which files may be copies of others, found without reading them whole."""
+"""Search for files that may be copies of others, without reading them whole."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 # Files are small and the disk is the limit: more threads than cores keep it busy.
 _THREADS = 8
 
-# So much of a file's beginning, middle and end tells nearly all files of one size apart.
+# This many bytes of a file's beginning, middle and end tell nearly all files of one size apart.
 _SAMPLE_BYTES = 4096
 
 

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import ImageFile, TiffImagePlugin
+from PIL import ImageFile
 
 from thawline.data.decode import turn, turn_of
-from thawline.data.formats import is_deep, largest_of_ppm, open_header, reason_of
+from thawline.data.formats import is_deep, largest_grey, open_header, reason_of
 from thawline.errors import ArgumentError, UnreadableImageError
 
 # The largest class number: what 16 bits hold.
@@ -29,7 +29,7 @@ _NAMED = 4
 
 @dataclass(frozen=True)
 class MaskColors:
-    """Which colour, or which grey, is which class: the first is class 0.
+    """Colours, or greys, of the classes in masks, in order: the first is class 0.
 
     Attributes:
         colors: each (red, green, blue), 0 to 255, or one whole number, 0 to 65,535, for a grey or an index.
@@ -60,7 +60,7 @@ class MaskColors:
 
     @property
     def has_colors(self) -> bool:
-        """Whether any entry is a colour, so that a palette's colours count and not its indices."""
+        """True where any entry is a colour, so that a palette's colours count and not its indices."""
         return any(isinstance(color, tuple) for color in self.colors)
 
     def numbers(self, pixels: np.ndarray, name: str, form: str) -> np.ndarray:
@@ -114,7 +114,7 @@ class MaskColors:
 
 @dataclass(frozen=True, eq=False)
 class MaskPixels:
-    """What one mask file holds.
+    """Content of one mask file.
 
     Attributes:
         numbers: class numbers as they stand in the file, uint8 or uint16 (height, width), turned as its own EXIF says.
@@ -151,7 +151,7 @@ def read_mask(data: bytes, colors: MaskColors | None, *, max_pixels: int, name: 
         palette = _palette(image)
         pixels = _pixels(image, data)
         turned = turn_of(image)
-    # Decoders meet damaged pixels with whatever they stumble over.
+    # Decoders raise exceptions of all kinds for damaged pixels.
     except Exception as error:
         raise UnreadableImageError(
             f"{name}: cannot be read as a mask: {reason_of(error)}. Replace the file or take it out of the folder."
@@ -195,9 +195,9 @@ def _pixels(image: ImageFile.ImageFile, data: bytes) -> np.ndarray:
         numbers = np.asarray(image)
         return numbers[..., 0] if image.mode == "PA" else numbers.astype(np.uint8)
     if image.mode == "L":
-        return _unscaled(np.asarray(image), 255, _largest_grey(image, data))
+        return _unscaled(np.asarray(image), 255, largest_grey(image, data))
     if image.mode == "I" and image.format == "PPM":
-        return _unscaled(np.asarray(image), MAX_CLASS, _largest_grey(image, data))
+        return _unscaled(np.asarray(image), MAX_CLASS, largest_grey(image, data))
     if image.mode[0] in "IF":
         return np.asarray(image)
     return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
@@ -212,19 +212,6 @@ def _palette(image: ImageFile.ImageFile) -> np.ndarray | None:
     given = (image.getpalette("RGB") or [])[:768]
     colours[: len(given)] = given
     return colours.reshape(256, 3)
-
-
-def _largest_grey(image: ImageFile.ImageFile, data: bytes) -> int:
-    """The largest number that a grey pixel could have in the file, which Pillow brings to 255 or 65535."""
-    if image.format == "PNG":
-        # The byte behind width and height in IHDR, which is always the first chunk.
-        return (1 << data[24]) - 1
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
-        return (1 << int(bits[0] if isinstance(bits, tuple) else bits)) - 1
-    if image.format == "PPM":
-        return largest_of_ppm(data)
-    return 255
 
 
 def _unscaled(grey: np.ndarray, scaled_to: int, largest: int) -> np.ndarray:
@@ -276,8 +263,9 @@ def _refuse_smeared(numbers: np.ndarray, image: ImageFile.ImageFile, data: bytes
     values = colors_in(numbers.reshape(-1))
     if len(values) > 2:
         raise UnreadableImageError(
-            f"{name}: {image.format} does not keep class numbers: the mask holds {name_colors(values)}, most of them "
-            "made by the compression. Save masks as PNG; where they had two classes only, as pixels > 127."
+            f"{name}: {image.format} does not keep class numbers: the mask holds {name_colors(values)}, which the "
+            "compression may have made. Save masks as PNG, those of two classes as pixels > 127; or list the values in "
+            "mask_colors=[...] if all are right."
         )
 
 

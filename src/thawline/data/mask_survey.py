@@ -35,7 +35,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What is known of one mask file.
+    """Facts about one mask file.
 
     Attributes:
         size: width and height in pixels, as its own EXIF turns it.
@@ -67,7 +67,7 @@ class ImageExtent:
 
 @dataclass(frozen=True)
 class MaskSurvey:
-    """What all masks of a source together say.
+    """Findings about all masks of a source together.
 
     Attributes:
         values: the different numbers in all of them, int64, in order.
@@ -132,7 +132,7 @@ def judge(
     images: Sequence[Path],
     are_numbers: bool,
 ) -> MaskSurvey:
-    """What the facts of all masks together say.
+    """Sums up the facts of all masks.
 
     Args:
         facts: of each mask.
@@ -177,7 +177,7 @@ def judge(
 
 
 def _lie(mask: MaskFacts, image: ImageExtent) -> str:
-    """How a mask lies on its image: "upright", "stored", "unclear", "plain", "square" or "neither"."""
+    """The position of a mask on its image: "upright", "stored", "unclear", "plain", "square" or "neither"."""
     if image.size == (0, 0) or mask.is_turned:
         return "plain"
     if image.orientation == 1:
@@ -195,7 +195,7 @@ def _lie(mask: MaskFacts, image: ImageExtent) -> str:
 
 
 def _has_aspect(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    """Whether this is the wanted size, or that times some factor with both sides rounded."""
+    """Tells whether this is the wanted size, or that times some factor with both sides rounded."""
     return abs(size[0] * wanted[1] - size[1] * wanted[0]) <= max(wanted)
 
 
@@ -226,7 +226,7 @@ def _look_at_all(
     memory: FileMemory,
     what: str,
 ) -> dict[Path, Found]:
-    """What `look` finds in each file, or what is remembered of it."""
+    """Looks into each file with `look`, or takes the result that is remembered."""
     known = {path: restore(json.loads(content)) for path, content in memory.recall(paths, topic).items()}
     unknown = list(dict.fromkeys(path for path in paths if path not in known))
 
@@ -260,7 +260,7 @@ def _look_at_all(
 def _extent_of(path: Path, data: bytes) -> ImageExtent:
     try:
         image = open_header(data, name=str(path))
-    # Whoever decodes the image says what is wrong with it.
+    # Decoding the image tells what is wrong with it.
     except UnreadableImageError:
         return ImageExtent()
     return ImageExtent(image.size, turn_of(image, by_header=True))

@@ -231,7 +231,7 @@ class CachedPictures:
 
     @property
     def decoding(self) -> Decoding | None:
-        """How a file has to be read to give such pictures; None where no file can."""
+        """The decoding that gives such pictures from a file; None where no file can give them."""
         return self._pictures.decoding
 
     @property
@@ -248,7 +248,7 @@ class CachedPictures:
         return self._pictures.digests(rows, show_progress=show_progress, failed=failed)
 
     def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
-        """What stands for the content of each row, as the pictures give it."""
+        """Stand-ins for the content of each row, as the pictures give them."""
         return self._pictures.known_contents(rows)
 
     def contents(self, rows: np.ndarray) -> list[Hashable]:

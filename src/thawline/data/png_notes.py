@@ -9,6 +9,8 @@ import zlib
 
 from thawline.data.png_chunks import chunks
 
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 # Colour profile and texts, plain, packed and international.
 _NOTES = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
 
@@ -23,7 +25,7 @@ def without_long_notes(data: bytes) -> bytes:
     """The PNG without its profile and its texts, but for those that say how it is turned and unpack to a megabyte.
 
     Args:
-        data: a whole PNG file, or what there is of it; it is returned as it is where there is nothing to take out.
+        data: the bytes of a file; they are returned as they are where there is nothing to take out.
 
     Example:
         >>> import io
@@ -34,6 +36,8 @@ def without_long_notes(data: bytes) -> bytes:
         >>> b"Comment" in stream.getvalue(), b"Comment" in without_long_notes(stream.getvalue())
         (True, False)
     """
+    if not data.startswith(_SIGNATURE):
+        return data
     kept, start = [], 0
     for chunk in chunks(data):
         if chunk.end > len(data):
@@ -45,7 +49,7 @@ def without_long_notes(data: bytes) -> bytes:
 
 
 def _is_needed(kind: bytes, body: bytes) -> bool:
-    """Whether a note may say how the picture is turned, and is short enough to be read."""
+    """Tells whether a note may say how the picture is turned, and is short enough to be read."""
     keyword = next((word for word in _TURNING if body.startswith(word)), None)
     if kind == b"iCCP" or keyword is None:
         return False
@@ -54,7 +58,7 @@ def _is_needed(kind: bytes, body: bytes) -> bool:
 
 
 def _packed(kind: bytes, rest: bytes) -> bytes | None:
-    """What is deflated of a text behind its keyword, None where it is plain."""
+    """The deflated part of a text, behind its keyword; None where the text is plain."""
     if kind == b"zTXt":
         return rest[1:]
     if kind == b"iTXt" and rest[:1] != b"\0":
@@ -64,7 +68,7 @@ def _packed(kind: bytes, rest: bytes) -> bytes | None:
 
 
 def _unpacks(packed: bytes) -> bool:
-    """Whether this unpacks to so much and no more; never more than that is unpacked."""
+    """Tells whether this unpacks to `_MOST_BYTES` or less; no more than that is unpacked."""
     unpacker = zlib.decompressobj()
     try:
         unpacker.decompress(packed, _MOST_BYTES)

@@ -147,7 +147,7 @@ class Artefact:
         return sorted(name for name in found if self._is_of_model(name) and name not in self.facts["files"])
 
     def _is_of_model(self, name: str) -> bool:
-        """Whether a file is the model, lies in its folder, or is called like it but for the ending."""
+        """Tells whether a file is the model, lies in its folder, or is called like it but for the ending."""
         model = PurePosixPath(self.facts["model"])
         path = PurePosixPath(name)
         return path.is_relative_to(model) or (path.parent == model.parent and path.stem == model.stem)
@@ -205,7 +205,7 @@ def _find(folder: Path) -> Path:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What artefact.json holds.
+    """The content of artefact.json.
 
     Raises:
         ArgumentError: it is damaged, of another version, or says of its model what cannot be.

@@ -87,7 +87,7 @@ def _images_below(folder: Path, entered: set[str]) -> Iterator[Path]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether there is a folder of this name; names that are too long or hold a NUL are of none."""
+    """Tells whether there is a folder of this name; names that are too long or hold a NUL are of none."""
     return os.path.isdir(path)  # noqa: PTH112
 
 

@@ -1,4 +1,4 @@
-"""Which artefacts are programs, and which of those were made by this user.
+"""Trust in artefacts: those that are programs, and those of them that this user made.
 
 A SavedModel is a program of TensorFlow's, which may read and write files; so is a reader.py. What this user exports is
 noted by its digest in the user's folder for data, so that it runs wherever it is moved to. The other formats hold
@@ -37,7 +37,7 @@ def note_own(digests: Mapping[str, str], where: Path) -> None:
 
 
 def is_own(digests: Mapping[str, str]) -> bool:
-    """Whether an artefact of these files was made by this user."""
+    """Tells whether this user exported an artefact of these files."""
     try:
         return _note(digests).is_file()
     except OSError:
@@ -45,7 +45,7 @@ def is_own(digests: Mapping[str, str]) -> bool:
 
 
 def own_path() -> Path:
-    """Where a user's own exports are noted."""
+    """The folder in which a user's own exports are noted."""
     return Path(platformdirs.user_data_path("thawline")) / "exports"
 
 

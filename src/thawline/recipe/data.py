@@ -14,7 +14,7 @@ _TABLE_ENDINGS = (".csv", ".tsv")
 
 
 class DataRecipe(Strict):
-    """Which images, and what becomes of their pixels.
+    """Images, and what becomes of their pixels.
 
     `train` is a folder with one folder per class, a folder with such folders called train, validation and test, or a
     table with a row for each image: a CSV file, of which `paths`, `labels` and `weights` name columns and `images` the
@@ -64,7 +64,7 @@ class DataRecipe(Strict):
 
 
 def is_table(place: str | Path) -> bool:
-    """Whether images are named in a table, rather than lie in a folder: by the ending, or because it is a file.
+    """Tells whether a path is a table that names images, not a folder of them: by its ending, or because it is a file.
 
     Example:
         >>> is_table("flowers/labels.csv"), is_table("flowers")

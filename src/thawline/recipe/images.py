@@ -24,7 +24,7 @@ _MEASURED = ("test", "validation")
 
 @dataclass(frozen=True)
 class Places:
-    """Where the images of a recipe lie.
+    """Folders or tables with the images of a recipe.
 
     Attributes:
         train: a folder of classes, or a table.
@@ -70,7 +70,7 @@ class RecipeImages:
         return train, validation.scaled_as(train)
 
     def places(self) -> Places:
-        """Where the images lie; of a folder that is split already, its sides.
+        """The folders or tables with the images; of a folder that is split already, its sides.
 
         Raises:
             DataError: two folders are for the same side.

@@ -76,7 +76,7 @@ def _absolute(path: str, folder: Path) -> str:
 
 
 def _absolute_places(data: DataRecipe, folder: Path) -> dict[str, str]:
-    """Where the images lie, made absolute; a share of them to hold out is no place."""
+    """The paths of the images, made absolute; a share of them to hold out is no path."""
     places = {"train": data.train, "validation": data.validation, "images": data.images}
     return {key: _absolute(place, folder) for key, place in places.items() if isinstance(place, str)}
 
@@ -108,7 +108,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
 
 
 def _step(place: Any, part: str, override: str) -> Any:
-    """One step along a dotted path; sections that are not written yet are made."""
+    """Goes one step along a dotted path; sections that are not written yet are made."""
     if isinstance(place, dict):
         return place.setdefault(part, {})
     if isinstance(place, list) and part.isdigit() and int(part) < len(place):

@@ -71,7 +71,7 @@ class Recipe(Strict):
         return self._images.open(is_augmented_by=self.augment)
 
     def places(self) -> Places:
-        """Where the images lie; of a folder that is split already, its sides, with a note on what becomes of them."""
+        """The folders or tables with the images; of a folder that is split, its sides, and a note on their use."""
         return self._images.places()
 
     def open_folder(self, directory: str, classes: Sequence[str] = ()) -> ImageSource:
@@ -97,7 +97,7 @@ class Recipe(Strict):
 
     @property
     def decoding(self) -> Decoding:
-        """How files become pixels."""
+        """The decoding of files into pixels."""
         data = self.data
         return Decoding(
             self.image_size,
@@ -144,7 +144,7 @@ class Recipe(Strict):
 
     @property
     def limits(self) -> dict[str, Any]:
-        """What the training may take, by the words of `Stack.fit`."""
+        """The limits of the training, by the words of `Stack.fit`."""
         return {} if self.budget is None else self.budget.limits
 
     @property

@@ -66,13 +66,13 @@ class PhaseRecipe(Strict):
 
     @model_validator(mode="after")
     def _is_a_phase(self) -> Self:
-        # Whatever a phase refuses is told with the recipe's place.
+        # Refusals of a phase are told with their place in the recipe.
         Phase(**{**dict(self), "probe": None})
         return self
 
 
 class FeaturesRecipe(Strict):
-    """How features are computed and kept; the words of `Stack.fit`."""
+    """Computing and keeping features; the words of `Stack.fit`."""
 
     engine: EngineName = "auto"
     precision: Precision = "float32"
@@ -80,7 +80,7 @@ class FeaturesRecipe(Strict):
 
 
 class BudgetRecipe(Strict):
-    """What the training may take: sizes like 10GB or a number of bytes, times like 30min or a number of seconds."""
+    """Limits of the training: sizes like 10GB or a number of bytes, times like 30min or a number of seconds."""
 
     max_disk: float | str | None = None
     max_ram: float | str | None = None
@@ -98,7 +98,7 @@ class BudgetRecipe(Strict):
 
 
 class RunRecipe(Strict):
-    """Where the run folder lies, how it is called, whether its phases stay, and who else is told of it."""
+    """The run folder's place and name, whether its phases stay, and the trackers that are told of it."""
 
     folder: str = "runs"
     name: str = "run"

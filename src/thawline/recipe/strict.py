@@ -15,5 +15,5 @@ class Strict(BaseModel):
         return {key: value for key, value in write(self).items() if self._is_written(key, value)}
 
     def _is_written(self, key: str, value: Any) -> bool:
-        """Whether a value is written out: what is not there, and would not be by default, is left out."""
+        """Tells whether a value is written out: what is not there, and would not be by default, is left out."""
         return value is not None or type(self).model_fields[key].default is not None

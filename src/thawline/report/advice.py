@@ -33,12 +33,12 @@ def unrecognised(results: Sequence[ClassResult], history: Mapping[str, Sequence[
 
 
 def _is_accuracy(name: str) -> bool:
-    """Whether a figure is an accuracy on training images, by Keras' names for it."""
+    """Tells whether a figure is an accuracy on training images, by Keras' names for it."""
     return not name.startswith("val_") and name.rpartition("_")[2] in ("acc", "accuracy")
 
 
 def has_settled(values: Sequence[float]) -> bool:
-    """Whether a figure that should rise does so no more: the last epochs made it hardly better than those before.
+    """Tells whether a figure that should rise has stopped: the last epochs made it hardly better than those before.
 
     Epochs without the figure, NaN, do not count.
 

@@ -1,4 +1,4 @@
-"""Whether the class numbers in masks, the values that a stage gives per pixel and a cross entropy belong together."""
+"""Checks that the class numbers in masks, a stage's values per pixel and a cross entropy belong together."""
 
 from thawline.specs import TensorSpec
 
@@ -6,7 +6,7 @@ from thawline.specs import TensorSpec
 def mask_mismatch(
     loss: str, given: TensorSpec, wanted: TensorSpec, ignore_class: int | None = None
 ) -> tuple[str, str] | None:
-    """What does not fit, in a sentence, and the way out; None where all fits or nothing is known.
+    """Describes a mismatch in a sentence, and the way out; None where all fits or nothing is known.
 
     Args:
         loss: the loss's name in lower case without "_".

@@ -142,3 +142,11 @@ def test_outputs_by_name_and_in_a_list_train():
         model = keras.Model(inputs, given)
         model.compile("sgd", ["mse", "mse"] if isinstance(given, list) else {"kind": "mse", "size": "mse"})
         assert np.isfinite(model.fit(batches, verbose=0).history["loss"]).all()
+
+
+def test_predictions_of_a_shuffled_iterator_find_their_images_by_index_array():
+    batches = tl.ImageDataGenerator().flow(IMAGES, batch_size=4, seed=1)
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.GlobalAveragePooling2D()])
+    for _ in range(2):
+        answers = model.predict(batches, verbose=0)
+        np.testing.assert_allclose(answers, IMAGES.mean(axis=(1, 2))[batches.index_array], rtol=1e-5)

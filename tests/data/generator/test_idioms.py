@@ -1,4 +1,4 @@
-"""What scripts do with a generator, only its import changed: Keras' own, ours, and ours with legacy=True."""
+"""Idioms of scripts with a generator, only its import changed: Keras' own, ours, and ours with legacy=True."""
 
 import numpy as np
 import pandas as pd
@@ -149,7 +149,7 @@ def test_looking_at_the_same_batch_shows_the_augmentation(generator):
 
 
 class Wrapped(keras.utils.PyDataset):
-    """What people write around an iterator, for several inputs or answers of their own."""
+    """A wrapper as people write it around an iterator, for several inputs or answers of their own."""
 
     def __init__(self, batches, forwards):
         super().__init__()

@@ -1,4 +1,6 @@
-"""Which images, answers and subsets a generator's iterators have, and what cannot be listed."""
+"""Images, answers and subsets of a generator's iterators, and what cannot be listed."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -310,3 +312,20 @@ def test_iterators_have_the_attributes_of_keras(folder, legacy):
     arrays = generator.flow(pictures(), np.arange(7))
     np.testing.assert_array_equal(arrays.x, pictures())
     assert arrays.y.tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("written", ["class0/000", "CLASS0/000.PNG", "class0\\000.png", " class0/000.png "])
+def test_names_in_a_table_find_the_only_file_that_fits(folder, written):
+    table = pd.DataFrame({"filename": [written, "class1/001.png"], "class": ["a", "b"]})
+    with pytest.warns(UserWarning, match=r"1 of 2 names in column 'filename' are not written as their files are"):
+        batches = from_table(table, folder)
+    assert [Path(path).relative_to(folder).as_posix() for path in batches.filepaths] == [
+        "class0/000.png",
+        "class1/001.png",
+    ]
+    assert batches.filenames == list(table["filename"])
+
+
+def test_an_iterator_says_what_it_goes_through(folder):
+    assert repr(flow(folder)) == "ImageIterator(10 images in 2 classes, batches of 4 of 8 x 8 x 3)"
+    assert repr(tl.ImageDataGenerator().flow(pictures())) == "ImageIterator(7 images, batches of 32 of 6 x 8 x 3)"

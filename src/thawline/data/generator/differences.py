@@ -1,4 +1,4 @@
-"""What differs from Keras' ImageDataGenerator: one table, warned of where an argument means something else.
+"""Differences from Keras' ImageDataGenerator: one table; arguments that mean something else are warned of.
 
 docs/image_data_generator.md is written from it (`python scripts/write_pages.py`).
 """
@@ -152,10 +152,10 @@ A `ChangedMeaningWarning` says so on the first use in a process.
 
 - `for`, `zip` and `next()` never end. A batch that is asked for again shows new views: a preview loop, and your own
   `Sequence` or `PyDataset` around an iterator, see other pictures each time.
-- While `keras.Model.fit` trains, epoch `e` shows view `e`, whatever was looked at before. `on_epoch_end` changes the
-  order, whoever calls it.
-- Two generators with one seed and one length move in step, in all arguments that they share, whatever else is set for
-  one of them: images and their masks, left and right eye, picture and depth.
+- While `keras.Model.fit` trains, epoch `e` shows view `e`, also after a look at some batches. `on_epoch_end` changes
+  the order, also when your own code calls it.
+- Two generators with one seed and one length move in step, in all arguments that they share, even if one of them
+  has others besides: images and their masks, left and right eye, picture and depth.
 - A `Stack` takes an iterator by its `.source`: the same files, answers and order. Views of a `Stack` belong to the
   content of an image, so that its features are found again; they are not those of the iterator.
 - `steps_per_epoch` smaller than `len(iterator)`: Keras 3 gives the batches that are left to the next epoch and ends it

@@ -39,7 +39,7 @@ _present: ContextVar[ViewDraw | np.random.RandomState | None] = ContextVar("pres
 
 
 def place_key(place: int) -> bytes:
-    """What stands for an image in the draws of an iterator: its place in the listing."""
+    """The key of an image in the draws of an iterator: its place in the listing."""
     return place.to_bytes(8, "little")
 
 

@@ -1,4 +1,4 @@
-"""Epochs: the order and the view that a request for a batch shows, whoever asks.
+"""Epochs: the order and the view that a request for a batch shows.
 
 Keras' trainer drives an iterator by `on_epoch_begin` and `on_epoch_end`, peeks at two batches before, and reads ahead
 while it trains. Loops, `next()`, `zip` and one's own datasets ask for batches and nothing else. Both are served by one
@@ -62,6 +62,11 @@ class Epochs:
         self._forget_pass()
 
     @property
+    def is_driven(self) -> bool:
+        """True while Keras has begun an epoch and not ended it."""
+        return self._is_within
+
+    @property
     def order(self) -> int:
         """The number of the order that a request outside Keras' epochs would see."""
         return self.epoch + self._laps
@@ -82,7 +87,7 @@ class Epochs:
             self._pass = self.epoch
 
     def end(self) -> bool:
-        """Ends an epoch; outside Keras' epochs the images are shuffled anew.
+        """Ends an epoch; outside Keras' epochs the images are shuffled again.
 
         Returns:
             Whether the epoch had a pass of its own. Where `steps_per_epoch` is smaller than the number of batches,

@@ -19,7 +19,7 @@ _NEAR = 1e-3
 
 
 def are_pixels(images: np.ndarray) -> bool:
-    """Whether all values are whole numbers from 0 to 255, and not just zeros and ones in floats.
+    """Tells whether all values are whole numbers from 0 to 255, and not just zeros and ones in floats.
 
     Args:
         images: of any dtype and shape.

@@ -150,7 +150,7 @@ class ImageDataGenerator:
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        # Whatever was set counts from the next batch on.
+        # Attributes that are set count from the next batch on.
         super().__setattr__("_made", {})
 
     @property

@@ -106,6 +106,11 @@ class Iterator(keras.utils.PyDataset):  # type: ignore[misc]
         self.total_batches_seen = 0
         self.__dict__.update(settings or {})
 
+    def __repr__(self) -> str:
+        classes = f" in {self.num_classes:,} classes" if self.num_classes else ""
+        shape = " x ".join(map(str, self.image_shape))
+        return f"{type(self).__name__}({self.n:,} images{classes}, batches of {self.batch_size:,} of {shape})"
+
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
 
@@ -332,8 +337,9 @@ class ImageIterator(Iterator):
     def on_epoch_end(self) -> None:
         """Ends an epoch that has begun; otherwise shuffles."""
         with self.lock:
+            if not self._epochs.is_driven:
+                self._last_order = None
             is_whole = self._epochs.end()
-            self._last_order = None
         if is_whole or self._has_warned:
             return
         self._has_warned = True

@@ -15,6 +15,7 @@ from thawline.data.decode import EXTENSIONS
 from thawline.data.generator.rows import CLASS_MODES, Rows
 from thawline.data.legacy import KERAS_ENDINGS, check_word
 from thawline.data.sources.class_folders import list_classes
+from thawline.data.sources.named_files import Folders
 from thawline.data.sources.sides import refuse_sides
 from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
@@ -148,6 +149,8 @@ def table_rows(
     kept = list(range(len(paths)))
     if validate_filenames:
         endings = KERAS_ENDINGS if legacy else tuple(EXTENSIONS)
+        if not legacy:
+            _find_as_written(filenames, paths, Path(directory or ""), x_col)
         kept = [index for index in kept if paths[index].lower().endswith(endings) and Path(paths[index]).is_file()]
         _say_what_is_missing(paths, kept, x_col, is_refused=not legacy)
     labels: Any = None
@@ -167,6 +170,23 @@ def table_rows(
         weights=None if weight_col is None else table[weight_col].to_numpy()[kept],
         columns=answers,
     )
+
+
+def _find_as_written(filenames: Sequence[str], paths: list[str], directory: Path, x_col: str) -> None:
+    """Puts files in the place of paths that are none, where a single file has nearly the name; that is told once."""
+    lost = [index for index, path in enumerate(paths) if not Path(path).is_file()]
+    folders = Folders(directory)
+    fitting = {index: folders.fitting(filenames[index]) for index in lost}
+    found = [index for index in lost if len(fitting[index]) == 1]
+    for index in found:
+        paths[index] = str(fitting[index][0])
+    if found:
+        warnings.warn(
+            f"{len(found)} of {len(paths)} names in column {x_col!r} are not written as their files are (ending, case, "
+            f"blanks, slashes or accents), and the only file that fits is taken: for {filenames[found[0]]!r} "
+            f"{paths[found[0]]!r}.",
+            stacklevel=5,
+        )
 
 
 def _say_what_is_missing(paths: Sequence[str], kept: Sequence[int], x_col: str, *, is_refused: bool) -> None:

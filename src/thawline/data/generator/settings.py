@@ -90,7 +90,7 @@ def take_statistics(generator: Any, measured: Statistics) -> None:
 
 
 def _statistics(generator: Any) -> Statistics | None:
-    """What was measured or set, channels last; None while there is no mean."""
+    """The statistics that were measured or set, channels last; None while there is no mean."""
     if generator.mean is None:
         return None
     mean = _channels_last(generator.mean, generator.data_format)

@@ -11,7 +11,7 @@ from thawline.data.labels import LabelMode, Labels, Outputs, check_label_mode, c
 from thawline.data.resize import FILE_CHANNELS
 from thawline.data.sources.cells import are_flag_lists
 from thawline.data.sources.keras_words import as_label_mode, take_words
-from thawline.data.sources.masks import Masks, mask_arrays
+from thawline.data.sources.masks import Masks, mask_arrays, refuse_without_masks
 from thawline.data.sources.pictures import ArrayPictures
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DataError
@@ -48,6 +48,8 @@ class ImageArrays(ImageSource):
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
             255, which are resized to the nearest pixel and get the geometry of their image's view; where all masks
             hold 0 and one other number, that is class 1. Labels, one class each, serve exact splits only.
+        mask_colors: the colours of masks (n, height, width, 3) in the order of the classes, like [(0, 0, 0), (128, 0,
+            0)], or the numbers in masks of one channel, like [0, 255]; None where these are class numbers.
         others: words of Keras' loaders, as in `ImageFolder`.
 
     Raises:
@@ -75,6 +77,7 @@ class ImageArrays(ImageSource):
         class_names: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
         sample_weights: Any = None,
         masks: Any = None,
+        mask_colors: Sequence[tuple[int, int, int] | int] | None = None,
         **others: Any,
     ) -> None:
         words = take_words(type(self), others, {"label_mode": as_label_mode(label_mode), "shuffle": True})
@@ -85,10 +88,11 @@ class ImageArrays(ImageSource):
         pictures = ArrayPictures(array, image_size, interpolation)
         mode = label_mode if masks is None else "none"
         wanted = _labels(labels, mode, class_names, len(array), pictures.shape)
+        refuse_without_masks(masks, mask_colors)
         if masks is not None:
             if len(masks) != len(array):
                 raise DataError(f"masks are one for each of {len(array)} images; got {len(masks)}.")
-            drawn = mask_arrays(masks, (array.shape[1], array.shape[2]), pictures.shape[:2])
+            drawn = mask_arrays(masks, (array.shape[1], array.shape[2]), pictures.shape[:2], mask_colors)
             wanted = Masks(drawn, wanted.values, wanted.class_names)
         super().__init__(
             pictures,
@@ -126,7 +130,7 @@ def _checked_images(images: Any) -> np.ndarray:
 
 
 def _described(array: np.ndarray) -> str:
-    """What came in place of pixels, and what to do with it."""
+    """Describes an array that is no pixels, and says what to do with it."""
     if not array.size or array.dtype.kind not in "biuf":
         return f"{array.dtype}. Give uint8 pixels."
     low, high = array.min(), array.max()
@@ -141,7 +145,7 @@ def _described(array: np.ndarray) -> str:
 
 
 def _is_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether three axes look like (channels, height, width): few, then large ones."""
+    """Tells whether three axes look like (channels, height, width): a small one, then large ones."""
     first, second, last = shape
     return last not in FILE_CHANNELS and (first in FILE_CHANNELS or 2 * first <= second == last)
 
@@ -174,6 +178,7 @@ def _one_set(
         # A DataFrame; its columns name the classes of multi_label.
         class_names = given.columns if mode == "multi_label" and class_names is None else class_names
         given = given.to_numpy()
+    given_names = class_names
     class_names = None if class_names is None else as_class_names(class_names)
     if given is None:
         return class_labels("input" if mode == "input" else "none", None, (), shape)
@@ -207,20 +212,21 @@ def _one_set(
         raise DataError(
             f"{name} are class numbers from 0 to {len(names) - 1}; row {odd[0]} has {numbers[odd[0]]}. {advice}"
         )
-    _refuse_other_numbers(names, name)
+    if class_names is not None:
+        _refuse_moved_numbers(given_names, name)
     labels = class_labels(mode, numbers.astype(np.int32), names, shape)
     labels.has_numbers_only = class_names is None
     return labels
 
 
-def _refuse_other_numbers(names: Sequence[str], labels: str) -> None:
-    """Refuses names that are the class numbers in another order: which of the two a label means is not clear."""
-    numbers = [str(number) for number in range(len(names))]
-    moved = [number for number, called in zip(numbers, names, strict=True) if number != called]
-    if moved and sorted(names) == sorted(numbers):
+def _refuse_moved_numbers(names: Any, labels: str) -> None:
+    """Refuses numbers as names of other class numbers: which of the two a label means is not clear."""
+    numbers = [as_whole(name) for name in names]
+    moved = [number for number, called in enumerate(numbers) if called != number]
+    if moved and sorted(map(str, numbers)) == sorted(map(str, range(len(numbers)))):
         raise ArgumentError(
-            f"{labels} are class numbers, and class_names calls class {moved[0]} {names[int(moved[0])]!r}. Give the "
-            "labels as text, labels.astype(str), or class_names in the order of the numbers."
+            f"{labels} are class numbers, and class_names calls class {moved[0]} {numbers[moved[0]]}. Give the labels "
+            "as text, labels.astype(str), or the names as text in the order of the class numbers."
         )
 
 

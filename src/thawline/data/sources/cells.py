@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thawline.data.class_names import is_empty
+from thawline.data.class_names import is_empty, is_list
 from thawline.errors import DataError
 
 # What people put between the classes of a cell; a blank or a slash often belongs to a name.
@@ -50,11 +50,12 @@ def class_lists(
 
 
 def number_rows(cells: Sequence[Any]) -> list[Any]:
-    """What each cell of a column of numbers holds: the numbers of a list or an array, or the one number of a row."""
-    rows = []
+    """The content of each cell of a column of numbers: the numbers of a list or array, or the one number of a row."""
+    rows: list[Any] = []
     for cell in cells:
-        listed = list_in(cell) if isinstance(cell, str) else cell if hasattr(cell, "__len__") else None
-        rows.append((cell,) if listed is None else listed)
+        is_row = is_list(cell) and getattr(cell, "ndim", True)
+        listed = list_in(cell) if isinstance(cell, str) else None
+        rows.append(cell if is_row else (cell,) if listed is None else listed)
     return rows
 
 
@@ -80,12 +81,13 @@ def flags(cells: Sequence[Any], column: str) -> np.ndarray:
 
 
 def are_flags(cells: Sequence[Any]) -> bool:
-    """Whether a column holds nothing but 0 and 1."""
-    return all(_flag(cell) is not None for cell in cells)
+    """Tells whether a column holds nothing but 0 and 1, apart from empty cells."""
+    given = [cell for cell in cells if not is_empty(cell)]
+    return bool(given) and all(_flag(cell) is not None for cell in given)
 
 
 def are_flag_lists(lists: Sequence[Sequence[Any]]) -> bool:
-    """Whether lists hold numbers 0 and 1 only and are all of one length: hardly classes, but a place for each class."""
+    """Tells whether lists are all 0 and 1 and of one length: hardly names of classes, but a place for each class."""
     if not lists or len({len(each) for each in lists}) != 1 or len(lists[0]) < 2:
         return False
     return all(not isinstance(part, str) and _flag(part) is not None for each in lists for part in each)
@@ -126,7 +128,7 @@ def _value(node: ast.expr, written: str) -> str | int | float | None:
 
 def _classes(cell: Any, row: int, separator: str, names: frozenset[str], title: str) -> list[Any]:
     if not isinstance(cell, str):
-        if hasattr(cell, "__iter__") and not isinstance(cell, bytes):
+        if is_list(cell):
             return [part for part in cell if not is_empty(part)]
         return [] if is_empty(cell) else [cell]
     text = cell.strip()
@@ -156,7 +158,7 @@ def _refuse_other_separator(cells: Sequence[Any], texts: Sequence[str], separato
 
 
 def _is_shared(texts: Sequence[str], separator: str) -> bool:
-    """Whether what a separator leaves occurs in several cells: a class for itself, or each part in two cells."""
+    """Tells whether the parts at a separator occur in several cells: one as a class by itself, or each in two cells."""
     sets = {frozenset(part.strip() for part in text.split(separator) if part.strip()) for text in texts}
     several = [parts for parts in sets if len(parts) > 1]
     alone = {part for parts in sets if len(parts) == 1 for part in parts}
@@ -169,7 +171,7 @@ def _is_shared(texts: Sequence[str], separator: str) -> bool:
 
 
 def _flag(cell: Any) -> int | None:
-    """0 or 1, or None for whatever else."""
+    """0 or 1, or None for all other values."""
     if isinstance(cell, str):
         return _FLAGS.get(cell.strip().lower())
     if isinstance(cell, bool | np.bool_ | int | float | np.integer | np.floating):

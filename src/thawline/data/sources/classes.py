@@ -1,4 +1,4 @@
-"""What a source knows of its classes: names, numbers, how many images each has."""
+"""Classes of a source: names, numbers, and the number of images of each."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ ClassNames = Sequence[str] | Mapping[str, Sequence[str]]
 
 
 class HasClasses:
-    """What can be asked of the classes of images; `ImageSource` is one."""
+    """Answers to questions about the classes of images; `ImageSource` inherits them."""
 
     rows: np.ndarray
     labels: np.ndarray | None
@@ -43,7 +43,7 @@ class HasClasses:
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """How many images each class has, by its name."""
+        """The number of images of each class, by its name."""
         counts = self._labels.members(self.rows).sum(axis=0)
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
 
@@ -94,12 +94,17 @@ class HasClasses:
 
     @property
     def answers_classes(self) -> bool:
-        """Whether targets are made of class numbers, so that what a target means depends on the order of the names."""
+        """True where targets are made of class numbers, so that their meaning depends on the order of the names."""
         return self._labels.answers_classes
 
     @property
+    def second_mask_value(self) -> int | None:
+        """The number in masks that was taken for class 1, as they hold 0 and that one only; None for all others."""
+        return self._labels.second_value
+
+    @property
     def has_named_classes(self) -> bool:
-        """Whether targets are made of classes that have names, rather than of numbers that nobody gave names."""
+        """True where targets are made of classes that were given names; False where they have numbers only."""
         return self._labels.answers_classes and not self._labels.has_numbers_only
 
     def with_class_names(self, class_names: ClassNames) -> Self:

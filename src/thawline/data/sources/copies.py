@@ -33,7 +33,7 @@ def count_earlier(contents: Iterable[Hashable]) -> np.ndarray:
 
 
 def copy_key(digest: bytes, number: int) -> bytes:
-    """What the random numbers of an image are drawn from, 32 bytes: its digest, and for a copy its number as well.
+    """The key of an image in random draws, 32 bytes: its digest, for a copy together with its number.
 
     Args:
         digest: the BLAKE3 digest of its content.
@@ -49,7 +49,7 @@ def copy_key(digest: bytes, number: int) -> bytes:
 
 
 class Copies:
-    """Which of a source's images are copies of earlier ones; found out when it is asked for first.
+    """Copies of earlier images in a source; found when they are asked for first.
 
     Args:
         pictures: where the images come from.

@@ -12,7 +12,7 @@ from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.class_folders import list_classes, refuse_one_class
 from thawline.data.sources.keras_words import as_label_mode, take_words
 from thawline.data.sources.mask_paths import match_masks
-from thawline.data.sources.masks import MaskFiles, Masks
+from thawline.data.sources.masks import MaskFiles, Masks, refuse_without_masks
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.scan import subfolders
 from thawline.data.sources.sides import sides_by_name
@@ -114,6 +114,7 @@ class ImageFolder(ImageSource):
         )
         if is_labelled:
             refuse_one_class(self.directory, listing)
+        refuse_without_masks(masks, mask_colors, mask_background)
         files: list[Path] = []
         if masks is not None:
             kept, files = match_masks(listing.paths, self.directory, Path(masks), follow_links=follow_links)

@@ -22,7 +22,7 @@ from thawline.data.labels import (
 )
 from thawline.data.sources.cells import are_flags, class_lists, flags, list_in, number_rows
 from thawline.data.sources.keras_words import as_label_mode, take_words
-from thawline.data.sources.masks import MaskFiles, Masks
+from thawline.data.sources.masks import MaskFiles, Masks, refuse_without_masks
 from thawline.data.sources.named_files import named_files
 from thawline.data.sources.pictures import FilePictures
 from thawline.data.sources.source import ImageSource
@@ -138,6 +138,7 @@ class ImageFrame(ImageSource):
         reader = _LabelReader(self._table, pictures.shape, label_separator)
         weights = None if weight_column is None else _weights(self._table, weight_column)
         labels: Labels
+        refuse_without_masks(mask_column, mask_colors, mask_background)
         if mask_column is None:
             labels = reader.read(label_columns, label_mode, class_names)
         else:

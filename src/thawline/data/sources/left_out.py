@@ -69,7 +69,7 @@ class LeftOut:
 
 
 class LeavesOut:
-    """What a source can say and do about files that it leaves out; `ImageSource` is one.
+    """Answers about files that a source leaves out; `ImageSource` inherits them.
 
     Attributes:
         skipped: how many files beside the images were passed over when folders were listed, by ending.

@@ -1,4 +1,4 @@
-"""Which file is the mask of which image: by the same name, or by names that differ in one and the same word."""
+"""Pairs of image and mask files: of the same name, or of names that differ in one and the same word."""
 
 import warnings
 from collections import Counter, defaultdict
@@ -92,7 +92,7 @@ def pair_up(paths: Sequence[Path], root: Path) -> tuple[list[int], list[Path]]:
 def match_masks(
     paths: Sequence[Path], root: Path, folder: Path, *, follow_links: bool = False
 ) -> tuple[list[int], list[Path]]:
-    """Which of the files are images, as places in `paths`, and the mask of each; see `find_masks` and `pair_up`."""
+    """The files that are images, as places in `paths`, and the mask of each; see `find_masks` and `pair_up`."""
     if folder.is_dir() and folder.samefile(root):
         return pair_up(paths, root)
     return list(range(len(paths))), find_masks(paths, root, folder, follow_links=follow_links)
@@ -111,7 +111,7 @@ def _grouped(names: Mapping[Path, PurePath]) -> dict[PurePath, list[Path]]:
 
 
 def _is_whole(known: Mapping[PurePath, list[Path]], names: Sequence[PurePath]) -> bool:
-    """Whether every name is there, and no two images would share a mask."""
+    """Tells whether every name is there, and no two images would share a mask."""
     return len(set(names)) == len(names) and all(name in known for name in names)
 
 
@@ -132,7 +132,7 @@ def _one_each(known: Mapping[PurePath, list[Path]], names: Sequence[PurePath], f
 def _common_affix(
     known: Mapping[PurePath, list[Path]], names: Sequence[PurePath], *, whole: bool = True
 ) -> tuple[_Affix, int]:
-    """What stands around the names of images in those of their masks, and how many masks have it.
+    """The text around the names of images in those of their masks, and the number of masks that have it.
 
     Args:
         known: the files by name.

@@ -29,7 +29,7 @@ _WHITE = 255
 
 @dataclass(frozen=True)
 class Numbering:
-    """What the numbers in the masks of a source mean.
+    """Meaning of the numbers in the masks of a source.
 
     Attributes:
         second: the number that stands for class 1 where there are two, 0 and that one; None where numbers are classes.
@@ -67,10 +67,10 @@ class MaskPictures(Pictures, Protocol):
 
     @property
     def numbering(self) -> Numbering:
-        """What the numbers in all of them mean; the first question may cost a look at each."""
+        """The meaning of the numbers in all of them; the first question may cost a look at each."""
 
     def content(self, rows: np.ndarray) -> bytes:
-        """What the class numbers of these rows depend on besides what `digests` stand for; mostly nothing."""
+        """All that the class numbers of these rows depend on besides the content behind `digests`; mostly nothing."""
 
 
 class MaskFiles(FilePictures):
@@ -114,11 +114,11 @@ class MaskFiles(FilePictures):
 
     @property
     def numbering(self) -> Numbering:
-        """What the numbers in the files mean; all are looked at when it is asked for first."""
+        """The meaning of the numbers in the files; all are looked at when it is asked for first."""
         return self._look()[1]
 
     def content(self, rows: np.ndarray) -> bytes:
-        """What the class numbers of these rows depend on besides the files: meaning, colours, resize and turns.
+        """All that the class numbers of these rows depend on besides the files: meaning, colours, resize and turns.
 
         It is empty for class numbers of masks that are upright and stretched.
 
@@ -175,9 +175,20 @@ class MaskFiles(FilePictures):
 class MaskArrays(ArrayPictures):
     """Masks in an array; see `mask_arrays`."""
 
+    def __init__(self, array: np.ndarray, image_size: tuple[int, int], colors: MaskColors | None) -> None:
+        super().__init__(array, image_size, "nearest")
+        self._colors = colors
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height and width of every mask, and one channel."""
+        return (*self._size[:2], 1)
+
     @cached_property
     def numbering(self) -> Numbering:
-        """What the numbers in the array mean; all are looked at when it is asked for first."""
+        """The meaning of the numbers in the array; all are looked at when it is asked for first."""
+        if self._colors is not None:
+            return Numbering(None, len(self._colors.colors) - 1)
         present = np.zeros(MAX_CLASS + 1, bool)
         for mask in self._array:
             present[np.flatnonzero(np.bincount(mask.reshape(-1)))] = True
@@ -186,13 +197,22 @@ class MaskArrays(ArrayPictures):
         return numbering
 
     def content(self, rows: np.ndarray) -> bytes:
-        """What the class numbers of these rows depend on besides the array."""
-        return b"" if self.numbering.second is None else repr(self.numbering.second).encode()
+        """All that the class numbers of these rows depend on besides the array."""
+        depends = (self.numbering.second, None if self._colors is None else self._colors.colors)
+        return b"" if depends == (None, None) else repr(depends).encode()
 
     def pixels(self, row: int) -> tuple[np.ndarray, bytes]:
-        """The class numbers of a row, uint8 or uint16 (height, width, 1), and their digest."""
-        numbers, digest = super().pixels(row)
-        return self.numbering.classes(numbers), digest
+        """The class numbers of a row, uint8 or uint16 (height, width, 1), and their digest.
+
+        Raises:
+            UnreadableImageError: a colour is not listed.
+        """
+        given = self._array[row]
+        numbers = given[..., 0] if given.shape[2] == 1 else given
+        if self._colors is not None:
+            numbers = self._colors.numbers(numbers, f"masks[{row}]", "")
+        numbers = np.array(self.numbering.classes(numbers))[..., None]
+        return resize_pixels(numbers, self.shape[:2], interpolation="nearest"), self._digest(int(row))
 
 
 class Masks(Labels):
@@ -222,6 +242,11 @@ class Masks(Labels):
         numbering = self._pictures.numbering
         return TensorSpec((None, *self._pictures.shape), numbering.dtype, (0.0, float(numbering.highest)))
 
+    @property
+    def second_value(self) -> int | None:  # type: ignore[override]
+        """The number in the masks that stands for class 1, where they hold 0 and that one only; else None."""
+        return self._pictures.numbering.second
+
     def targets(self, rows: np.ndarray, look: Look | None) -> Targets:
         """The masks of these rows as the view moves them."""
         assert look is not None
@@ -233,28 +258,36 @@ class Masks(Labels):
         return b"".join(self._pictures.digests(rows, show_progress=True)) + self._pictures.content(rows)
 
 
-def mask_arrays(masks: Any, image_size: tuple[int, int], resized: tuple[int, int]) -> MaskArrays:
+def mask_arrays(
+    masks: Any, image_size: tuple[int, int], resized: tuple[int, int], colors: Sequence[Any] | None = None
+) -> MaskArrays:
     """Masks that are in memory already.
 
     Args:
-        masks: (n, height, width) or (n, height, width, 1), whole numbers from 0 to 65,535 or booleans.
+        masks: (n, height, width) or (n, height, width, 1), whole numbers from 0 to 65,535 or booleans; with colors also
+            (n, height, width, 3), red, green and blue from 0 to 255.
         image_size: height and width of the images as they were given.
         resized: height and width that the images are brought to.
+        colors: which colour or number is which class, or None where numbers are class numbers.
 
     Raises:
+        ArgumentError: the colors are none.
         DataError: the masks are no class numbers, or not of the images' size.
 
     Example:
         >>> mask_arrays(np.eye(4, dtype=bool)[None], (4, 4), (2, 2)).pixels(0)[0][..., 0].tolist()
         [[1, 0], [0, 1]]
     """
+    listed = None if colors is None else MaskColors(colors)
     array = np.asarray(masks)
-    if array.ndim == 4 and array.shape[3] == 1:
-        array = array[..., 0]
-    if array.ndim != 3 or array.shape[1:] != tuple(image_size):
+    if array.ndim == 3:
+        array = array[..., None]
+    channels = (1,) if listed is None else (1, 3)
+    if array.ndim != 4 or array.shape[3] not in channels or array.shape[1:3] != tuple(image_size):
+        in_colours = " Masks in colours need mask_colors=[...]." if array.shape[3:] == (3,) and listed is None else ""
         raise DataError(
             f"masks are (n, height, width) or (n, height, width, 1) of the images' size, {image_size[0]} x "
-            f"{image_size[1]}; got shape {np.shape(masks)}."
+            f"{image_size[1]}; got shape {np.shape(masks)}.{in_colours}"
         )
     if array.dtype.kind not in "biu" or (array.size and not 0 <= array.min() <= array.max() <= MAX_CLASS):
         raise DataError(
@@ -263,7 +296,14 @@ def mask_arrays(masks: Any, image_size: tuple[int, int], resized: tuple[int, int
             "masks.astype('uint8') when their values are class numbers."
         )
     is_small = not array.size or array.max() <= 255
-    return MaskArrays(array.astype(np.uint8 if is_small else np.uint16, copy=False)[..., None], resized, "nearest")
+    return MaskArrays(array.astype(np.uint8 if is_small else np.uint16, copy=False), resized, listed)
+
+
+def refuse_without_masks(masks: Any, colors: Any, background: int = 0) -> None:
+    """Raises ArgumentError where something is said of masks that are not given."""
+    if masks is None and (colors is not None or background):
+        word = "mask_colors" if colors is not None else "mask_background"
+        raise ArgumentError(f"{word} says how masks are read, but there are none. Give the masks, or leave it out.")
 
 
 def _say(numbering: Numbering, doubts: Sequence[str]) -> None:

@@ -158,7 +158,7 @@ def _parted(name: str) -> tuple[str, str]:
 
 
 def _split_ending(name: str) -> tuple[str, str]:
-    """What stands before the ending of an image, and that ending; all of it and "" for other names."""
+    """Splits the name of an image before its ending, in lower case; for other names the ending is ""."""
     stem, dot, ending = name.strip().rpartition(".")
     ending = f"{dot}{ending}".lower()
     return (stem, ending) if ending in EXTENSIONS else (name.strip(), "")

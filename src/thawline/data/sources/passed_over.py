@@ -7,7 +7,7 @@ from thawline.data.sources.source import ImageSource
 
 
 def passed_over(sources: Iterable[ImageSource]) -> dict[str, int]:
-    """How many files of each ending were passed over; sides of one folder were scanned together, and count once.
+    """Counts the files that were passed over, by ending; those of sides of one folder, scanned together, count once.
 
     Example:
         >>> passed_over([])

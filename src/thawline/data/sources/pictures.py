@@ -47,7 +47,7 @@ class Pictures(Protocol):
 
     @property
     def decoding(self) -> Decoding | None:
-        """How a file has to be read to give such pictures; None where no file can."""
+        """The decoding that gives such pictures from a file; None where no file can give them."""
 
     def identity(self) -> dict[str, Any]:
         """What the pixels depend on besides the content that a digest stands for, for a fingerprint."""
@@ -60,7 +60,7 @@ class Pictures(Protocol):
         """
 
     def known_contents(self, rows: np.ndarray) -> list[tuple[Hashable, ...]]:
-        """What stands for the content of each row, found without reading it: its file, and its digest if it is known.
+        """Stand-ins for the content of each row that need no reading: its file, and its digest if it is known.
 
         Two rows that have one of these in common are the same picture.
         """
@@ -233,7 +233,7 @@ class ArrayPictures:
 
     @property
     def decoding(self) -> Decoding | None:
-        """How a file has to be read to give such pictures: to their size and channels; None where files lack those."""
+        """The decoding that gives pictures of their size and channels; None where files lack such channels."""
         color_mode = _COLOR_MODES.get(self._array.shape[3])
         if color_mode is None:
             return None

@@ -48,7 +48,7 @@ def find_images(folder: Path, skipped: Counter[str], *, follow_links: bool = Fal
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file counts as an image: by its ending, or, where it has none, by the beginning of its content."""
+    """Tells whether a file counts as an image: by its ending, or, without one, by the beginning of its content."""
     ending = path.suffix.lower()
     if ending:
         return ending in EXTENSIONS
@@ -81,7 +81,7 @@ def files_inside(folder: Path) -> list[str]:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether this is a folder or a link to one; a link that leads nowhere may have been one."""
+    """Tells whether this is a folder or a link to one; a link that leads nowhere may have been one."""
     try:
         if entry.is_symlink() and not Path(entry.name).suffix:
             return stat.S_ISDIR(entry.stat().st_mode)
@@ -112,7 +112,7 @@ def _refuse_unlisted(error: OSError) -> None:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is passed over without a word: the system's, or hidden by its name."""
+    """Tells whether a file or folder is passed over without a word: the system's, or hidden by its name."""
     return name.startswith(".") or name in _SYSTEM_NAMES
 
 
@@ -126,14 +126,16 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
 
 
 def describe_skipped(skipped: Mapping[str, int]) -> str:
-    """How many files were passed over, and of which endings, in one line; nothing where there are none.
+    """Describes in one line how many files were passed over, by ending; nothing where there are none.
 
     Example:
-        >>> describe_skipped({".avif": 10, ".heic": 12})
-        '22 files passed over: 12 .heic, 10 .avif'
+        >>> describe_skipped({".pdf": 10, ".txt": 12})
+        '22 files passed over: 12 .txt, 10 .pdf'
     """
     count = sum(skipped.values())
-    return f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}" if count else ""
+    advice = install_advice(skipped)
+    listed = f"{count:,} file{'' if count == 1 else 's'} passed over: {list_skipped(skipped)}{'.' if advice else ''}"
+    return f"{listed}{advice}" if count else ""
 
 
 def list_skipped(skipped: Mapping[str, int]) -> str:

@@ -71,7 +71,7 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
 
 
 def why_no_sides(directory: Path) -> str:
-    """Why a folder that looks split is read as one of classes all the same; "" where it does not look so.
+    """The reason why a folder that looks split is read as a folder of classes; "" where it does not look so.
 
     It looks split where a training and another side lie side by side with several folders in each, or with equal ones.
     """

@@ -396,7 +396,7 @@ class ImageSource(HasClasses, LeavesOut, NoArray):
         return self.augmentation.transform(pixels, numbers), numbers
 
     def view_keys(self, *, show_progress: bool = True) -> list[bytes]:
-        """What the views of each image are drawn from, 32 bytes each: images with equal keys look equal in every view.
+        """The keys that the views of images are drawn by, 32 bytes each: equal keys, equal looks in every view.
 
         It is the digest of the content, but for copies in a source that is augmented at random: each has its own.
 

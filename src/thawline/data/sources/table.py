@@ -154,7 +154,7 @@ def _text(path: Path) -> str:
 
 
 def _separator(text: str, path_column: str) -> str:
-    """What stands between the cells of the header: that which gives the column of names, else the most columns."""
+    """The separator of the header: the one that gives the column of names, else the one that gives most columns."""
     headers = {separator: [name.strip() for name in _header(text, separator)] for separator in _SEPARATORS}
     fitting = [separator for separator, names in headers.items() if path_column in names]
     return fitting[0] if fitting else max(_SEPARATORS, key=lambda separator: len(headers[separator]))

@@ -77,7 +77,7 @@ def data_changes(run: Path, sides: list[Side]) -> str:
 
 
 def _changes_of_equal_files(described: Mapping[str, Any], sides: list[Side]) -> str:
-    """What is different about the same files with the same classes."""
+    """Describes the difference between the same files with the same classes, then and now."""
     for side in sides:
         before = described.get(side.name, {})
         classes, names = list(before.get("classes", {})), list(side.source.class_names)
