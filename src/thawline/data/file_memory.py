@@ -224,7 +224,7 @@ def default_memory_path() -> Path:
 
 
 class _Status(NamedTuple):
-    """The status that a file is known by, beside its path: bytes, times of the last change in nanoseconds, and inode."""
+    """The status that a file is known by, beside its path: bytes, times of its last change in ns, and inode."""
 
     size: int
     mtime_ns: int

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from thawline.errors import ArgumentError
+from thawline.errors import ArgumentError, CacheError
 from thawline.features.cache import FeatureCache
 from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
@@ -61,3 +61,12 @@ class FeatureOptions:
     def opened_cache(self) -> FeatureCache:
         """The cache; the default one is opened only by who needs it."""
         return self.cache or FeatureCache()
+
+    @property
+    def cache_problem(self) -> str:
+        """The reason why no features can be kept; empty where they can. Strategies that keep nothing do not ask."""
+        try:
+            self.opened_cache.check_usable()
+        except CacheError as error:
+            return str(error)
+        return ""

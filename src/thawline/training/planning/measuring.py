@@ -146,7 +146,8 @@ def measure_profile(subject: Subject) -> Profile:
         engines, build_s, frozen_trace_s, rows = _time_engines(prefix, engine, images, cut)
     with left_as_it_was(part.stack, subject.compiled, part.series.model):
         steps = rehearse(part, cut, subject.compiled, train, rows, subject.steps, subject.held_out)
-    write, read = _time_cache(subject.features, cut, rows) if engine else (FREE, FREE)
+    is_keepable = engine and not subject.features.cache_problem
+    write, read = _time_cache(subject.features, cut, rows) if is_keepable else (FREE, FREE)
     profile = Profile(
         cores=_cores_had([*images_tried, *engines.values()]),
         decode=decode,
@@ -191,7 +192,7 @@ def _engine_of(prefix: Prefix, source: ImageSource) -> tuple[str, str]:
 
 
 def _with_what_is_free(profile: Profile, features: FeatureOptions) -> Profile:
-    disk = features.opened_cache.free_bytes
+    disk = 0 if features.cache_problem else features.opened_cache.free_bytes
     return replace(profile, free_ram_bytes=free_memory_bytes(), free_disk_bytes=disk)
 
 
