@@ -176,7 +176,7 @@ def choose_plan(
     if cut.has_frozen_weights and strategy in ("auto", "precomputed"):
         place, problem = _choose_place(cut, kept, disk)
     if strategy == "precomputed" and problem:
-        if disk is not None and disk.features.cache_problem:
+        if disk is not None and disk.problem:
             raise CacheError(problem)
         raise CacheFullError(
             f"strategy='precomputed' has no room: {problem}. Make room or raise max_disk, take fewer views, or use "
@@ -265,8 +265,8 @@ def _choose_place(cut: Cut, views: int, disk: Disk | None) -> tuple[int, str]:
     wanted = cheapest if costs[cheapest] < CLEARLY_LESS * costs[0] else 0
     if disk is None:
         return wanted, ""
-    if disk.features.cache_problem:
-        return 0, disk.features.cache_problem
+    if disk.problem:
+        return 0, disk.problem
     # Candidates come in the order of what runs again.
     for number in (wanted, *(number for number in range(len(places)) if number != wanted)):
         if disk.fits(places[number], views):
