@@ -377,7 +377,7 @@ def reading_ends_process(path: Path) -> bool:
     LMDB trusts the lengths in its pages: one that reaches beyond the file ends the process with a bus error. No code
     of the current folder is run for it, whatever it is called.
     """
-    command = [sys.executable, "-P", "-c", _READ_ALL, path]
+    command = [sys.executable, "-P", "-c", _READ_ALL, str(path)]
     return subprocess.run(command, capture_output=True, check=False).returncode < 0
 
 

@@ -2,20 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from thawline.errors import ArgumentError, CacheError
 from thawline.features.cache import FeatureCache
+from thawline.features.names import EngineName, Precision, StorageName
 from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.store import default_cache_path
 
+__all__ = ["CHOICES_NAME", "EngineName", "FeatureOptions", "Precision", "StorageName"]
+
 # Choices of engines lie here, beside the features.
 CHOICES_NAME = "engines"
-
-EngineName = Literal["auto", "keras", "openvino"]
-Precision = Literal["float32", "bfloat16"]
-StorageName = Literal["float32", "float16", "bfloat16", "auto"]
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _kind(problem: Any) -> str:
     if problem["type"] == "literal_error":
         return str(problem["ctx"]["expected"])
     word = problem["type"].split("_")[0]
-    return _KINDS.get(word, problem["msg"].removeprefix("Input should be ").rstrip("."))
+    return _KINDS.get(word) or str(problem["msg"]).removeprefix("Input should be ").rstrip(".")
 
 
 def _given(problems: Sequence[Any]) -> Any:

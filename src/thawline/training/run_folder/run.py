@@ -38,6 +38,7 @@ from thawline.errors import RunError
 from thawline.files import remove_left_over, write_json, write_text
 from thawline.training.checkpoints.checkpoint import STATE_FILE
 from thawline.training.planning.plan import Plan
+from thawline.training.run_folder.finished import METRICS, RECIPE, check_finished
 from thawline.training.run_folder.history_file import HistoryFile
 from thawline.training.run_folder.run_data import Side, data_changes, trained_digests, write_data
 
@@ -164,14 +165,8 @@ class RunFolder:
         Raises:
             RunError: there is no such folder, or the run is not finished.
         """
-        run = cls(Path(path))
-        if not run.recipe_path.exists():
-            raise RunError(
-                f"No run in {str(path)!r}: expected a folder that  thawline train  wrote, like runs/flowers."
-            )
-        if not run.is_finished:
-            raise RunError(f"The run {str(path)!r} is not finished. Continue it with  thawline train  and its recipe.")
-        return run
+        check_finished(Path(path))
+        return cls(Path(path))
 
     @property
     def is_finished(self) -> bool:
@@ -181,7 +176,7 @@ class RunFolder:
     @property
     def recipe_path(self) -> Path:
         """The effective recipe."""
-        return self.path / "recipe.yaml"
+        return self.path / RECIPE
 
     @property
     def plan_path(self) -> Path:
@@ -206,7 +201,7 @@ class RunFolder:
     @property
     def metrics_path(self) -> Path:
         """The figures on the validation images."""
-        return self.path / "metrics.json"
+        return self.path / METRICS
 
     @property
     def skipped_path(self) -> Path:
