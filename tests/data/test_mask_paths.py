@@ -8,7 +8,7 @@ from PIL import Image
 
 from thawline.data.sources.folder import ImageFolder
 from thawline.data.sources.mask_paths import find_masks, pair_up
-from thawline.errors import DataError, FolderNotFoundError
+from thawline.errors import ArgumentError, DataError, FolderNotFoundError
 
 SCENE = np.zeros((8, 8, 3), np.uint8)
 IDS = np.arange(64, dtype=np.uint8).reshape(8, 8) % 3
@@ -141,3 +141,10 @@ def test_thousands_of_masks_are_found_in_a_moment(tmp_path):
     with pytest.warns(UserWarning, match="Masks are taken by"):
         found = find_masks([tmp_path / "i" / f"{name}.jpg" for name in names], tmp_path / "i", folder)
     assert [path.name for path in found] == [f"{name}_mask.png" for name in names]
+
+
+def test_a_list_of_masks_is_refused_with_the_ways_for_lists(image_folder):
+    with pytest.raises(
+        ArgumentError, match=r"masks is the path of a folder; got list\. .*ImageFrame\(table, mask_column"
+    ):
+        ImageFolder(image_folder(2), masks=["a.png"], image_size=(8, 8))

@@ -102,6 +102,20 @@ def test_sides_without_a_class_in_common_are_classes_with_a_word(image_folder):
         ImageFolder.splits(root, **SIZE)
 
 
+def test_a_test_folder_of_unknown_classes_beside_a_training_folder_is_told(image_folder):
+    root = image_folder({"train/cat": 1, "train/dog": 1, "test/unknown": 3})
+    with pytest.warns(UserWarning, match=r"looks split into sides \(test, train\).* no class folder is in all of them"):
+        assert ImageFolder(root, **SIZE).class_counts == {"test": 3, "train": 2}
+
+
+@pytest.mark.parametrize(("images", "masks"), [("images", "masks"), ("Image", "Labels"), ("img", "annotations")])
+def test_images_and_masks_that_are_read_as_classes_are_told(image_folder, images, masks):
+    root = image_folder({images: 2, masks: 2})
+    with pytest.warns(UserWarning, match=rf"{images} and {masks} in .* are read as two classes\. .* masks='.*{masks}'"):
+        ImageFolder(root, **SIZE)
+    ImageFolder(root, classes=[images, masks], **SIZE)
+
+
 def test_a_side_without_class_folders_is_a_side_too(image_folder):
     root = image_folder({"train/a": 1, "train/b": 1, "test": 3})
     assert list(find_sides(root)) == ["train", "test"]

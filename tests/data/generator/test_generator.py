@@ -327,10 +327,10 @@ def test_legacy_and_defaults_tell_nothing(monkeypatch):
 def test_copies_on_disk_show_the_pixels(folder, tmp_path):
     batches = flow(folder, {"rescale": 1 / 255}, save_to_dir=tmp_path, save_prefix="x", shuffle=False)
     given = batches[0][0]
-    assert sorted(path.name for path in tmp_path.glob("*.png")) == [f"x_{index}_0.png" for index in range(4)]
+    assert len(list(tmp_path.glob("*.png"))) == 4
     for index in range(4):
-        saved = np.asarray(Image.open(tmp_path / f"x_{index}_0.png"))
-        np.testing.assert_allclose(saved / 255, given[index], atol=1e-6)
+        (path,) = tmp_path.glob(f"x_{index}_*.png")
+        np.testing.assert_allclose(np.asarray(Image.open(path)) / 255, given[index], atol=1e-6)
 
 
 def test_single_looks_depend_on_their_seed():

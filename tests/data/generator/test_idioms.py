@@ -143,6 +143,16 @@ def test_a_preview_loop_writes_as_many_copies_as_it_counts(generator, tmp_path):
     assert len(list(tmp_path.iterdir())) == 21
 
 
+def test_copies_of_several_pictures_fit_into_one_folder(generator, tmp_path):
+    """Scripts that augment a data set on disk go through its files and make an iterator for each."""
+    for image in IMAGES:
+        batches = generator(rotation_range=20).flow(image[None], batch_size=1, save_to_dir=tmp_path, save_prefix="aug")
+        for _ in zip(range(4), batches, strict=False):
+            pass
+    # Keras draws 1 of 10,000 marks for each copy: two may be equal.
+    assert len(list(tmp_path.iterdir())) >= 23
+
+
 def test_looking_at_the_same_batch_shows_the_augmentation(generator):
     batches = generator(rotation_range=45).flow(IMAGES, batch_size=2, shuffle=False)
     assert len({batches[0][0].tobytes() for _ in range(5)}) == 5
@@ -470,3 +480,92 @@ def test_a_generator_of_feature_maps(classic):
     second.compile("adam", "categorical_crossentropy")
     second.fit(maps(), epochs=6, steps_per_epoch=gen.n // gen.batch_size, verbose=0, callbacks=[count])
     assert steps == list(range(5)) * 6
+
+
+# -- attributes of iterators ---------------------------------------------------------------------------------
+
+
+def test_a_loop_that_resets_before_a_pass_is_over_sees_all_images_in_time(generator):
+    batches, seen = generator().flow(IMAGES, np.arange(6), batch_size=2, seed=3), set()
+    for _ in range(12):
+        batches.reset()
+        for _ in range(2):
+            seen |= set(next(batches)[1].tolist())
+    assert seen == set(range(6))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_size_set_later_counts_for_loops(generator, shuffle):
+    batches = generator().flow(IMAGES, np.arange(6), batch_size=6, seed=3, shuffle=shuffle)
+    batches.batch_size = 4
+    passes = [np.concatenate([next(batches)[1] for _ in range(2)]).tolist() for _ in range(3)]
+    assert [sorted(answers) for answers in passes] == [list(range(6))] * 3
+    assert (passes[0] == list(range(6))) is not shuffle
+
+
+def test_shuffling_can_be_switched_off_later(generator):
+    batches = generator().flow(IMAGES, np.arange(6), batch_size=6, seed=3)
+    next(batches)
+    batches.shuffle = False
+    batches.reset()
+    assert next(batches)[1].tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("subset", ["training", "validation"])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_arrays_of_an_iterator_are_those_of_its_subset(generator, subset, kind):
+    images = IMAGES.astype(kind) / kind(1 if kind is np.uint8 else 255)
+    extra = np.arange(6) + 10
+    given = generator(validation_split=0.34).flow(
+        (images, extra), np.arange(6) / 2, subset=subset, shuffle=False, ignore_class_split=True, batch_size=6
+    )
+    (shown, also), answers = given[0]
+    assert len(given.x) == len(given.y) == len(given.x_misc[0]) == given.n
+    np.testing.assert_array_equal(given.y, answers)
+    np.testing.assert_array_equal(given.x_misc[0], also)
+    np.testing.assert_allclose(given.x, shown, atol=1e-6)
+
+
+# -- functions of users --------------------------------------------------------------------------------------
+
+
+def test_a_function_that_draws_from_numpy_is_repeated_by_its_seed(generator):
+    """Cutout and noise are written so; threads would draw in any order."""
+
+    def cut_out(image):
+        top, left = np.random.randint(0, 24, 2)
+        image[top : top + 8, left : left + 8] = np.random.uniform(0, 255)
+        return image
+
+    def look():
+        keras.utils.set_random_seed(5)
+        batches = generator(preprocessing_function=cut_out).flow(IMAGES, batch_size=6, seed=3)
+        return np.stack([next(batches) for _ in range(4)])
+
+    first = look()
+    for _ in range(3):
+        np.testing.assert_array_equal(look(), first)
+
+
+def test_a_function_is_called_with_one_image_after_the_other(generator):
+    inside, most = [], []
+
+    def count(image):
+        inside.append(1)
+        most.append(len(inside))
+        np.linalg.svd(image[..., 0])
+        inside.pop()
+        return image
+
+    generator(preprocessing_function=count).flow(np.repeat(IMAGES, 8, 0), batch_size=48)[0]
+    assert len(most) == 48
+    assert max(most) == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+def test_a_look_at_one_picture_keeps_its_dtype_so_that_it_can_be_shown(generator, dtype):
+    """Plotters take uint8 as 0 to 255, and floats as 0 to 1: pixels as floats would all be white."""
+    moved = generator(rotation_range=40).random_transform(IMAGES[0].astype(dtype), seed=1)
+    assert moved.dtype == dtype
+    assert moved.max() > 1
+    assert generator(rotation_range=40).random_transform(IMAGES[0] / 255, seed=1).dtype == np.float64

@@ -279,14 +279,93 @@ def test_answers_of_several_outputs_have_a_row_for_each_image():
         tl.ImageDataGenerator().flow(pictures(), 3)
 
 
-def test_subsets_of_a_folder_without_answers_and_seed_go_by_content(folder):
-    arguments = {"validation_split": 0.4}
+@pytest.mark.parametrize("mode", [None, "input", "sparse", "binary"])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_neither_class_mode_nor_seed_changes_the_side_of_a_file(folder, mode, seed):
     sides = [
-        flow(folder, arguments, subset=subset, class_mode=None, seed=None).filenames
+        flow(folder, {"validation_split": 0.4}, subset=subset, **options).filenames
+        for options in ({"shuffle": False}, {"class_mode": mode, "seed": seed, "shuffle": False})
         for subset in ("training", "validation")
     ]
-    labelled = [flow(folder, arguments, subset=subset).filenames for subset in ("training", "validation")]
-    assert [sorted(side) for side in sides] == [sorted(side) for side in labelled]
+    assert sides[:2] == sides[2:]
+
+
+def test_two_folders_of_one_layout_have_the_same_files_on_each_side(image_folder):
+    """The left and the right picture of a pair show other pixels, and masks are often equal."""
+    names = ("left", "right", "masks")
+    left, right, masks = (image_folder({"a": 12, "b": 8}, name=name, seed=seed) for seed, name in enumerate(names))
+    for path in masks.rglob("*.png"):
+        Image.fromarray(np.full((8, 8), 255 * (path.stem < "005"), np.uint8)).save(path)
+
+    def held(place, mode):
+        return flow(place, {"validation_split": 0.4}, subset="validation", class_mode=mode, shuffle=False).filenames
+
+    assert held(left, "categorical") == held(right, "categorical") == held(left, None) == held(masks, None)
+
+
+def test_columns_may_be_called_by_numbers_as_in_tables_without_a_header(folder):
+    table = table_of(folder)[["filename", "class", "weight"]]
+    table.columns = range(3)
+    assert from_table(table, folder, x_col=0, y_col=1, weight_col=2)[0][1].shape == (10, 2)
+    raw = from_table(table, folder, x_col=0, y_col=2, class_mode="raw")
+    np.testing.assert_array_equal(raw[0][1], table[2])
+    for several in ([2, 2], table.columns[1:][1:]):
+        assert from_table(table, folder, x_col=0, y_col=several, class_mode="raw")[0][1].shape == (10, len(several))
+    with pytest.raises(ArgumentError, match="class_mode='multi_output' takes a list of columns as y_col; got 2"):
+        from_table(table, folder, x_col=0, y_col=2, class_mode="multi_output")
+
+
+def test_a_column_that_is_there_twice_is_refused(folder):
+    table = pd.concat([table_of(folder), table_of(folder)[["class"]]], axis=1)
+    with pytest.raises(ArgumentError, match=r"The table has several columns 'class'\. Rename them"):
+        from_table(table, folder)
+
+
+@pytest.mark.parametrize("kind", [np.array, set, frozenset, tuple])
+def test_several_classes_in_a_cell_are_any_kind_of_list(folder, kind):
+    table = table_of(folder).iloc[:3].assign(labels=[kind(cell) for cell in (["a"], ["b", "a"], [])])
+    assert from_table(table, folder, y_col="labels")[0][1].tolist() == [[1, 0], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("empty", [None, np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("mode", ["categorical", "sparse"])
+def test_a_row_without_a_class_is_refused_with_the_way_to_leave_it_out(folder, empty, mode):
+    table = table_of(folder)
+    table["class"] = [*table["class"][:3].tolist(), empty, *table["class"][4:].tolist()]
+    with pytest.raises(
+        DataError, match=r"Row 3 has no class in column 'class'\. .* table\.dropna\(subset=\['class'\]\)"
+    ):
+        from_table(table, folder, class_mode=mode)
+
+
+@pytest.mark.parametrize("weights", [[1, np.nan, 1, 1, 1, 1, 1], [1, np.inf, 1, 1, 1, 1, 1], list("1234567")])
+def test_weights_that_make_the_loss_nan_are_refused_before_training(weights):
+    batches = tl.ImageDataGenerator().flow(pictures(), np.zeros(7), sample_weight=np.array(weights))
+    with pytest.raises(DataError, match="Some weights are no finite numbers"):
+        batches.rows.check_for_keras()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_list_of_images_is_refused_with_the_way_to_an_array(count):
+    with pytest.raises(
+        DataError, match=rf"got a list of {count}\. Images of one size become an array by np\.stack\(x\)"
+    ):
+        tl.ImageDataGenerator().flow(list(pictures(count)), np.arange(count))
+    with pytest.raises(DataError, match="got a tuple of 3"):
+        tl.ImageDataGenerator().flow((pictures(), np.arange(7), np.arange(7)))
+
+
+def test_arrays_without_answers_are_split_by_place_with_and_without_a_seed():
+    images, masks = pictures(20), np.zeros((20, 6, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = masks[:, 0, 0, 0] = np.arange(20)
+    masks[5:] = 0
+    generator = tl.ImageDataGenerator(validation_split=0.3)
+    train, val, val_masks = (
+        generator.flow(given, subset=subset, seed=seed, shuffle=False, batch_size=20)[0][:, 0, 0, 0]
+        for given, subset, seed in ((images, "training", 1), (images, "validation", None), (masks, "validation", 2))
+    )
+    assert sorted([*train, *val]) == list(range(20))
+    np.testing.assert_array_equal(np.where(val < 5, val, 0), val_masks)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

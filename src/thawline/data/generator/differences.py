@@ -31,9 +31,9 @@ CHANGES = {
     "channel_shift_range": "clips to 0..255; Keras clips to each image's own smallest and largest value",
     "interpolation_order": "is 0 (nearest), 1 (linear) or 3 (cubic), clipped to 0..255; Keras has splines, not clipped",
     "validation_split": (
-        "splits by content with equal shares of every class, or with class_mode=None and a seed by the place in the "
-        "listing (so that images and masks stay together), and never augments validation; Keras takes the first files "
-        "and augments them"
+        "takes equal shares of every class by the place in the listing, keeps copies on one side (but with "
+        "class_mode=None, so that images and masks stay together), and never augments validation; Keras takes the "
+        "first files and augments them"
     ),
     "preprocessing_function": "is applied by fit() too; Keras' fit() leaves it out",
 }

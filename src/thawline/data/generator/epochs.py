@@ -26,10 +26,8 @@ class Epochs:
     to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere every request
     shows a new view, so that a batch that is asked for again looks different.
 
-    Args:
-        batches: how many batches a pass over the images has.
-
     Attributes:
+        batches: how many batches a pass over the images has; it may be set later.
         epoch: the epoch that comes next, or is going on, from 0.
         batch_index: the batch that `next()` gives next.
 
@@ -47,6 +45,8 @@ class Epochs:
     def __init__(self, batches: int) -> None:
         self.batches = batches
         self.batch_index = 0
+        # `next()` was sent back to the first batch before a pass was over.
+        self._is_sent_back = False
         # The number of the pass that Keras drives, and which batches it has asked for.
         self._pass: int | None = None
         self._requested: set[int] = set()
@@ -114,9 +114,19 @@ class Epochs:
         self._peeks = None
         return Shown(self.order, None)
 
+    def go_to(self, index: int) -> None:
+        """Makes this the batch that `next()` gives next."""
+        self._is_sent_back = index == 0 and (self._is_sent_back or self.batch_index > 0)
+        self.batch_index = index
+
     def next_request(self) -> tuple[int, Shown]:
-        """The batch that `next()` gives, and what it shows; after the last one comes the first of another order."""
-        index = self.batch_index
+        """The batch that `next()` gives, and what it shows; after the last one comes the first of another order.
+
+        So it does after `go_to(0)`: loops that reset before a pass is over see all images in time.
+        """
+        index = self.batch_index % self.batches
+        self._laps += self._is_sent_back and index == 0
+        self._is_sent_back = False
         shown = self.request(index)
         self.batch_index = (index + 1) % self.batches
         if self.batch_index == 0:

@@ -226,10 +226,7 @@ class ImageDataGenerator:
                 check_same_answers(rows.labels, self.validation_split)
             rows = keras_part(rows, fractions(subset, self.validation_split))
         copies = Copies(save_to_dir, save_prefix, save_format)
-        arrays = {"x": rows.images, "x_misc": list(rows.extras), "y": None if y is None else rows.labels}
-        return open_iterator(
-            self, rows, None, subset, copies, arrays, batch_size=batch_size, shuffle=shuffle, seed=seed
-        )
+        return open_iterator(self, rows, None, subset, copies, {}, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
     def flow_from_directory(
         self,
@@ -393,7 +390,8 @@ class ImageDataGenerator:
             transform_parameters: as from `get_random_transform`; what is missing does nothing.
 
         Returns:
-            The image, of the same shape; float32, or as in Keras with legacy=True.
+            The image, of the same shape. Pixels and floats keep their dtype, so that uint8 can be shown as uint8; other
+            numbers become float32. As in Keras with legacy=True.
         """
         if self.legacy:
             return self.keras_transform().apply(x, transform_parameters)
@@ -404,13 +402,14 @@ class ImageDataGenerator:
             if value is not None:
                 numbers[_KERAS_NAMES[name]] = value
         values, augmentation = channels_last(np.asarray(x), self.data_format), self.settled()
+        dtype = values.dtype if values.dtype.kind == "f" else np.float32
         if are_pixels(values):
-            pixels = np.ascontiguousarray(values, np.uint8)
-            moved = augmentation.transform(pixels, Draw(**numbers)).astype(np.float32)
+            pixels, dtype = np.ascontiguousarray(values, np.uint8), values.dtype
+            moved = augmentation.transform(pixels, Draw(**numbers))
         else:
-            moved = transform_values(
-                np.ascontiguousarray(values, np.float32), Draw(**numbers), augmentation, range_of(values)
-            )
+            given = np.ascontiguousarray(values, np.float32)
+            moved = transform_values(given, Draw(**numbers), augmentation, range_of(values))
+        moved = moved.astype(dtype, copy=False)
         return moved.transpose(2, 0, 1) if self.data_format == "channels_first" else moved
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:

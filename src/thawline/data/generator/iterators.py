@@ -262,7 +262,8 @@ class ImageIterator(Iterator):
         self._last_views = np.full(self.n, -1, np.int64)
         self._last_order: int | None = None
         self._has_warned = False
-        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
+        # Set later, `shuffle` and `batch_size` count from the next batch on.
+        self._order: tuple[tuple[int, bool], np.ndarray] = ((-1, False), np.arange(0))
 
     @property
     def source(self) -> ImageSource:
@@ -295,7 +296,7 @@ class ImageIterator(Iterator):
 
     @batch_index.setter
     def batch_index(self, index: int) -> None:
-        self._epochs.batch_index = whole_number("batch_index", index, least=0)
+        self._epochs.go_to(whole_number("batch_index", index, least=0))
 
     @property
     def index_array(self) -> np.ndarray:
@@ -303,8 +304,8 @@ class ImageIterator(Iterator):
         return self._order_of(self._epochs.order if self._last_order is None else self._last_order)
 
     def reset(self) -> None:
-        """Makes `next()` begin with the first batch again."""
-        self._epochs.batch_index = 0
+        """Makes `next()` begin with the first batch again, of another order."""
+        self._epochs.go_to(0)
 
     # -- what Keras reads and calls --------------------------------------------------------------------------
 
@@ -357,6 +358,7 @@ class ImageIterator(Iterator):
         position = self._position(index)
         with self.lock:
             self.total_batches_seen += 1
+            self._epochs.batches = len(self)
             chosen, view = self._shown(position, self._epochs.request(position))
         return self._batch(chosen, view)
 
@@ -364,6 +366,7 @@ class ImageIterator(Iterator):
         self._check_not_empty()
         with self.lock:
             self.total_batches_seen += 1
+            self._epochs.batches = len(self)
             chosen, view = self._shown(*self._epochs.next_request())
         return self._batch(chosen, view)
 
@@ -385,7 +388,7 @@ class ImageIterator(Iterator):
     def _order_of(self, number: int) -> np.ndarray:
         """An order of the images, kept for its other batches."""
         kept, order = self._order
-        if kept != number:
+        if kept != (number, self.shuffle):
             order = epoch_order(self.n, self._seed, number, shuffle=self.shuffle)
-            self._order = (number, order)
+            self._order = ((number, self.shuffle), order)
         return order

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from thawline.data.class_names import is_empty
 from thawline.data.decode import EXTENSIONS
 from thawline.data.generator.rows import CLASS_MODES, Rows
 from thawline.data.legacy import KERAS_ENDINGS, check_word
@@ -158,7 +159,7 @@ def table_rows(
     if class_mode in CLASS_MODES:
         kept, labels, indices = _class_numbers(list(table[answers[0]]), kept, classes, class_mode, answers[0])
     elif class_mode == "raw":
-        labels = _values(table[list(answers) if not isinstance(y_col, str) else y_col].to_numpy()[kept])
+        labels = _values(table[list(answers) if _are_several(y_col) else y_col].to_numpy()[kept])
     elif class_mode == "multi_output":
         labels = [np.array(table[column].tolist())[kept] for column in answers]
     return Rows(
@@ -215,6 +216,11 @@ def array_rows(x: Any, y: Any, sample_weight: Any, dtype: str | None) -> Rows:
     """
     others: list[Any] = []
     if isinstance(x, tuple | list):
+        if len(x) != 2 or getattr(x[0], "ndim", 3) == 3:
+            raise DataError(
+                f"x is one array (n, height, width, channels), or (images, other inputs) with several of them in a "
+                f"list; got a {type(x).__name__} of {len(x)}. Images of one size become an array by np.stack(x)."
+            )
         others = list(x[1]) if isinstance(x[1], list) else [x[1]]
         x = x[0]
     images = np.asarray(x, dtype=dtype)
@@ -326,13 +332,13 @@ def _check_columns(
     check_word("class_mode", class_mode, TABLE_MODES)
     if not hasattr(table, "columns"):
         raise ArgumentError(f"The table is a pandas DataFrame; got {type(table).__name__}. Use pandas.read_csv(path).")
-    if class_mode == "multi_output" and (y_col is None or isinstance(y_col, str)):
+    if class_mode == "multi_output" and not _are_several(y_col):
         raise ArgumentError(f"class_mode='multi_output' takes a list of columns as y_col; got {y_col!r}.")
     answers: tuple[str, ...] = ()
     if class_mode in _WITH_ANSWERS:
         if y_col is None:
             raise ArgumentError(f"class_mode={class_mode!r} needs y_col, the column of answers, or class_mode=None.")
-        answers = (y_col,) if isinstance(y_col, str) else tuple(y_col)
+        answers = tuple(y_col) if _are_several(y_col) else (y_col,)  # type: ignore[assignment]
     if class_mode in CLASS_MODES and len(answers) != 1:
         raise ArgumentError(
             f"class_mode={class_mode!r} takes one column as y_col; got {len(answers)}. For columns of 0 and 1 use "
@@ -341,6 +347,8 @@ def _check_columns(
     for column in (x_col, *([] if weight_col is None else [weight_col]), *answers):
         if column not in table.columns:
             raise ArgumentError(f"The table has no column {column!r}; it has {', '.join(map(repr, table.columns))}.")
+        if getattr(table[column], "ndim", 1) > 1:
+            raise ArgumentError(f"The table has several columns {column!r}. Rename them, or leave all but one out.")
     odd = [name for name in table[x_col] if not isinstance(name, str)]
     if odd:
         raise DataError(f"Column {x_col!r} holds file names, but {odd[0]!r} is none. Correct it or leave the row out.")
@@ -349,12 +357,25 @@ def _check_columns(
     return answers
 
 
+def _are_several(columns: Any) -> bool:
+    """Tells a list of columns from the name of one, which may be a number."""
+    return np.iterable(columns) and not isinstance(columns, str)
+
+
 def _class_numbers(
     cells: list[Any], kept: list[int], classes: Sequence[str] | None, class_mode: str, y_col: Any
 ) -> tuple[list[int], list[Any], dict[str, int]]:
     """The rows that show a wanted class, the numbers of their classes, and the number of each class."""
     kinds: tuple[type, ...] = (str, list, tuple) if class_mode == "categorical" else (str,)
-    for cell in cells:
+    if class_mode == "categorical":
+        # Files that keep lists, like Parquet, give arrays.
+        cells = [list(cell) if isinstance(cell, np.ndarray | set | frozenset) else cell for cell in cells]
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, kinds) and is_empty(cell):
+            raise DataError(
+                f"Row {row} has no class in column {y_col!r}. Fill it in, or leave such rows out, like "
+                f"table.dropna(subset=[{y_col!r}])."
+            )
         if not isinstance(cell, kinds):
             raise DataError(
                 f"Column {y_col!r} holds {cell!r}; class_mode={class_mode!r} takes "

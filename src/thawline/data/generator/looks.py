@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from blake3 import blake3
 from PIL import Image
 
 from thawline.data.augment import Augmentation
@@ -25,6 +26,9 @@ from thawline.errors import ArgumentError
 from thawline.specs import ValueRange
 
 _FIRST = "channels_first"
+
+# Marks of copies are below this, as in Keras.
+_MARKS = 10_000_000
 
 # Formats of copies that hold neither transparency nor, as GIF does, anything but a palette.
 _WITHOUT_ALPHA = ("JPEG", "BMP", "PPM")
@@ -293,33 +297,46 @@ class OwnLooks:
         augmentation = self.generator.settled(is_validation=self.is_validation)
         self.generator.check_fitted()
 
-        def look(index: int) -> np.ndarray:
-            return self._look(index, seed, view, augmentation)
-
-        # Methods of users need not stand several threads.
-        with ThreadPoolExecutor(1 if self.generator.overridden else threads) as pool:
-            return np.stack(list(pool.map(look, indices.tolist()))).astype(self.dtype)
-
-    def _look(self, index: int, seed: int, view: int, augmentation: Augmentation) -> np.ndarray:
-        pixels = self._values(int(self.kept[index]))
+        # Functions and methods of users need not stand several threads, and may draw from NumPy's generator: they are
+        # called one image after the other, as Keras does.
         if self.generator.overridden:
-            return self._look_by_methods(pixels, index, seed, view)
+            looks = [self._look_by_methods(index, seed, view) for index in indices.tolist()]
+            return np.stack(looks).astype(self.dtype)
+
+        def move(index: int) -> np.ndarray:
+            return self._moved(index, seed, view, augmentation)
+
+        def finish(pixels: np.ndarray) -> np.ndarray:
+            return self._standardized(pixels, augmentation)
+
+        with ThreadPoolExecutor(threads) as pool:
+            if augmentation.preprocessing_function is None:
+                made = pool.map(lambda index: finish(move(index)), indices.tolist())
+            else:
+                made = map(finish, pool.map(move, indices.tolist()))
+            return np.stack(list(made)).astype(self.dtype)
+
+    def _moved(self, index: int, seed: int, view: int, augmentation: Augmentation) -> np.ndarray:
+        pixels = self._values(int(self.kept[index]))
         if augmentation.is_random:
             numbers = augmentation.draw(seed, place_key(index), view, image_size=pixels.shape[:2])
             if self.pictures is None:
                 pixels = transform_values(pixels, numbers, augmentation, self.value_range)
             else:
                 pixels = augmentation.transform(pixels, numbers)
-        self._save(pixels, index, view)
+        self._save(pixels, index, seed, view)
+        return pixels
+
+    def _standardized(self, pixels: np.ndarray, augmentation: Augmentation) -> np.ndarray:
         values = augmentation.standardize(pixels if self.pictures is None else pixels.astype(np.float32))
         return values.transpose(2, 0, 1) if self.generator.data_format == _FIRST else values
 
-    def _look_by_methods(self, pixels: np.ndarray, index: int, seed: int, view: int) -> np.ndarray:
-        given = pixels.astype(np.float32)
+    def _look_by_methods(self, index: int, seed: int, view: int) -> np.ndarray:
+        given = self._values(int(self.kept[index])).astype(np.float32)
         image = given.transpose(2, 0, 1) if self.generator.data_format == _FIRST else given
         draws = drawing(ViewDraw(seed, index, view))
         moved, values = call_methods(self.generator, image, draws, is_validation=self.is_validation)
-        self._save(channels_last(moved, self.generator.data_format), index, view)
+        self._save(channels_last(moved, self.generator.data_format), index, seed, view)
         return values
 
     def _values(self, row: int) -> np.ndarray:
@@ -328,13 +345,13 @@ class OwnLooks:
         assert self.rows.images is not None
         return np.array(self.rows.images[row], np.float32)
 
-    def _save(self, pixels: np.ndarray, index: int, view: int) -> None:
+    def _save(self, pixels: np.ndarray, index: int, seed: int, view: int) -> None:
         if self.copies.folder is None:
             return
         if pixels.dtype != np.uint8:
             low, high = self.value_range
             pixels = ((pixels - low) * (255 / ((high - low) or 1))).clip(0, 255).round()
-        self.copies.save(stretched_image(pixels, stretch=False), index, view)
+        self.copies.save(stretched_image(pixels, stretch=False), index, _mark(index, seed, view))
 
 
 @dataclass(frozen=True)
@@ -366,6 +383,12 @@ class Reading:
         """thawline's decoding."""
         words: Any = (self.color_mode, {"box": "area"}.get(self.interpolation, self.interpolation))
         return Decoding(self.target_size, *words, resize="crop" if self.keep_aspect_ratio else "stretch")
+
+
+def _mark(index: int, seed: int, view: int) -> int:
+    """A number that tells copies apart: those of one iterator, and those of several that write into one folder."""
+    key = b"".join(number.to_bytes(8, "little") for number in (seed, index, view))
+    return int.from_bytes(blake3(key, derive_key_context="thawline copy").digest(length=8), "little") % _MARKS
 
 
 def channels_last(image: np.ndarray, data_format: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from thawline.data.generator.float_images import are_pixels, range_of
 from thawline.data.generator.iterators import ImageIterator, Iterator, LegacyIterator
 from thawline.data.generator.listing import SUBSETS, fractions
 from thawline.data.generator.looks import Copies, Generator, KerasLooks, OwnLooks, Reading, channels_last
-from thawline.data.generator.rows import Rows, split_by_content, split_by_place
+from thawline.data.generator.rows import Rows, split
 from thawline.data.sources.pictures import ArrayPictures, FilePictures, Pictures
 from thawline.errors import ArgumentError
 from thawline.specs import PIXELS, ValueRange
@@ -39,14 +39,21 @@ def open_iterator(
     }
     if generator.legacy:
         loading = {} if reading is None else reading.loading()
+        order["settings"] |= _arrays(rows)
         return LegacyIterator(rows, KerasLooks(rows, generator, loading, copies), **order)
     if subset is not None and not generator.validation_split:
         raise ArgumentError(f"subset={subset!r} needs ImageDataGenerator(validation_split=...), like 0.2.")
-    rows, pictures, value_range = _open(generator, rows, reading)
-    kept = _side(generator, rows, pictures, subset, order["seed"])
-    is_validation = subset == "validation"
-    looks = OwnLooks(rows, pictures, kept, generator, value_range, copies, is_validation=is_validation)
-    return ImageIterator(rows if subset is None else rows.select(kept), looks, **order)
+    opened, pictures, value_range = _open(generator, rows, reading)
+    kept = _side(generator, opened, pictures, subset)
+    looks = OwnLooks(opened, pictures, kept, generator, value_range, copies, is_validation=subset == "validation")
+    shown = rows if subset is None else rows.select(kept)
+    order["settings"] |= _arrays(shown)
+    return ImageIterator(shown, looks, **order)
+
+
+def _arrays(rows: Rows) -> dict[str, Any]:
+    """Arrays as attributes of an iterator, as they were given; none of files."""
+    return {} if rows.images is None else {"x": rows.images, "x_misc": list(rows.extras), "y": rows.labels}
 
 
 def _open(generator: Generator, rows: Rows, reading: Reading | None) -> tuple[Rows, Pictures | None, ValueRange]:
@@ -60,17 +67,14 @@ def _open(generator: Generator, rows: Rows, reading: Reading | None) -> tuple[Ro
     return replace(rows, images=pixels), ArrayPictures(pixels), PIXELS
 
 
-def _side(
-    generator: Generator, rows: Rows, pictures: Pictures | None, subset: str | None, seed: int | None
-) -> np.ndarray:
+def _side(generator: Generator, rows: Rows, pictures: Pictures | None, subset: str | None) -> np.ndarray:
     """The rows of a subset."""
     every = np.arange(len(rows))
     if subset is None:
         return every
-    if rows.class_mode is None and seed is not None:
-        # Images and masks have no answers and one seed: rows of equal place belong together.
-        sides = split_by_place(rows, generator.validation_split)
-    else:
+    digests = None
+    if rows.class_mode is not None:
         known = pictures if pictures is not None else ArrayPictures(np.asarray(rows.images))
-        sides = split_by_content(rows, known.digests(every, show_progress=True), generator.validation_split)
-    return sides[SUBSETS.index(subset)]
+        digests = known.digests(every, show_progress=True)
+    # Images and masks have no answers: rows of equal place belong together, and masks of equal content do not.
+    return split(rows, generator.validation_split, digests)[SUBSETS.index(subset)]

@@ -95,8 +95,11 @@ class Rows:
         """Refuses answers that no loss of Keras takes, before Keras says so in words of its own.
 
         Raises:
-            DataError: answers are text, or objects.
+            DataError: answers are text, or objects; or weights are not finite.
         """
+        weights = self.weights
+        if weights is not None and not (weights.dtype.kind in "biuf" and np.isfinite(weights).all()):
+            raise DataError("Some weights are no finite numbers, which makes the loss NaN. Fill them in, with 1, say.")
         outputs = (
             self.labels if self.class_mode == "multi_output" else [self.labels] if self.class_mode == "raw" else []
         )
@@ -123,33 +126,17 @@ class Rows:
         return hot
 
 
-def split_by_place(rows: Rows, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of a training and a validation side, in order, by each row's place in the listing.
+def split(rows: Rows, share: float, digests: Sequence[bytes] | None) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of a training and a validation side, in order, by the places of rows, with equal shares of a class.
 
-    An image and its mask have the same place, though not the same content. In a folder every class has its share.
-
-    Args:
-        rows: the rows.
-        share: of the validation side, above 0 and below 1.
-
-    Raises:
-        DataError: one side would be empty.
-    """
-    strata = np.zeros(len(rows), np.int64) if rows.labels is None else np.asarray(rows.labels, np.int64)
-    keys = [place.to_bytes(8, "little") for place in range(len(rows))]
-    return _both_sides(exact_sides(positions(keys, 0), strata, share, 0.0))
-
-
-def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of a training and a validation side, in order, with the same share of every class.
-
-    The seed of the split is always 0, so that the iterators of both sides agree whatever theirs are. Rows of equal
-    content stay together.
+    An image and its mask, or the left and the right picture of a pair, have the same place, though not the same
+    content. Neither a seed nor the class mode of a folder changes a side, so that iterators agree whatever theirs are.
 
     Args:
         rows: the rows; those of a class, or of a set of classes, are alike; so are those with equal whole numbers or
             text as raw answers, when each comes twice or more.
-        digests: 32 bytes for each row.
+        digests: 32 bytes for each row: rows of equal content stay together, where the first is. None: every row for
+            itself, as masks need it, of which many are equal.
         share: of the validation side, above 0 and below 1.
 
     Raises:
@@ -158,7 +145,10 @@ def split_by_content(rows: Rows, digests: Sequence[bytes], share: float) -> tupl
     kinds = _strata(rows)
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
     strata = np.array([numbers[kind] for kind in kinds], np.int64)
-    return _both_sides(exact_sides(positions(digests, 0), strata, share, 0.0))
+    first: dict[bytes, int] = {}
+    places = range(len(rows)) if digests is None else [first.setdefault(one, row) for row, one in enumerate(digests)]
+    keys = [place.to_bytes(8, "little") for place in places]
+    return _both_sides(exact_sides(positions(keys, 0), strata, share, 0.0))
 
 
 def _both_sides(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +159,7 @@ def _both_sides(sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _strata(rows: Rows) -> list[Any]:
     """What each row must have in common with others to be alike."""
-    if rows.class_mode in CLASS_MODES:
+    if rows.class_indices and rows.labels is not None:
         return [tuple(sorted(label)) if isinstance(label, list) else label for label in rows.labels]
     if rows.class_mode == "raw" and np.asarray(rows.labels).dtype.kind in "biuU":
         answers = [np.asarray(answer).tobytes() for answer in rows.labels]

@@ -30,6 +30,12 @@ _SPLITS_ADVICE = (
 # So many names are listed in a message.
 _NAMED = 10
 
+# Usual names of the two folders of a data set for segmentation, which are no classes.
+_SEGMENTATION = (
+    ("images", "image", "imgs", "img"),
+    ("masks", "mask", "labels", "label", "annotations", "segmentation", "segmentations"),
+)
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -255,6 +261,14 @@ def _say_what_is_left(directory: Path, listing: Listing) -> None:
         warnings.warn(
             f"Class folders without images: {_list(empty)}. They are classes with 0 images, so that the other classes "
             "keep their numbers; to leave them out, delete them or name the others in classes=.",
+            stacklevel=4,
+        )
+    pair = [next((name for name in listing.class_names if name.casefold() in words), "") for words in _SEGMENTATION]
+    if all(pair):
+        images, masks = (str(directory / name) for name in pair)
+        warnings.warn(
+            f"{' and '.join(pair)} in {str(directory)!r} are read as two classes. If these are images and their masks, "
+            f"use ImageFolder({images!r}, masks={masks!r}).",
             stacklevel=4,
         )
     reason = why_no_sides(directory)

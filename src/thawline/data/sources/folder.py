@@ -103,6 +103,11 @@ class ImageFolder(ImageSource):
         )
         label_mode, classes, resize = words["label_mode"], words["classes"], words["resize"]
         self.directory = Path(directory)
+        if masks is not None and not isinstance(masks, str | os.PathLike):
+            raise ArgumentError(
+                f"masks is the path of a folder; got {type(masks).__name__}. Masks that are listed go into a table, "
+                "ImageFrame(table, mask_column=...), and arrays into ImageArrays(images, masks=...)."
+            )
         is_labelled = masks is None and label_mode not in ("input", "none")
         listing = list_classes(
             self.directory,

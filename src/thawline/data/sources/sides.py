@@ -73,16 +73,18 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
 def why_no_sides(directory: Path) -> str:
     """The reason why a folder that looks split is read as a folder of classes; "" where it does not look so.
 
-    It looks split where a training and another side lie side by side with several folders in each, or with equal ones.
+    It looks split where a training and another side lie side by side with folders in each: with equal ones, or with
+    several in the training side, like `train/cat`, `train/dog` and `test/unknown`.
     """
     folders = subfolders(directory)
     named = [folder for folder in folders if side_of(folder.name)]
     if len(named) < 2 or not any(side_of(folder.name) == "train" for folder in named):
         return ""
-    inside = [{entry.name for entry in subfolders(folder)} for folder in named]
-    if set.intersection(*inside):
+    inside = {folder: {entry.name for entry in subfolders(folder)} for folder in named}
+    if set.intersection(*inside.values()):
         return "there are other folders beside them" if len(named) < len(folders) else ""
-    return "no class folder is in all of them" if min(map(len, inside)) > 1 else ""
+    most = max(len(names) for folder, names in inside.items() if side_of(folder.name) == "train")
+    return "no class folder is in all of them" if most > 1 and all(inside.values()) else ""
 
 
 def sides_by_name(folders: list[Path]) -> dict[str, Path]:
