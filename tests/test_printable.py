@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from thawline.printable import ENCODING_ERRORS, printable, printable_lines, wrapped
+from thawline.printable import ENCODING_ERRORS, lines_of, printable, printable_lines, wrapped
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,13 @@ def test_a_stream_writes_the_bytes_of_names_and_a_question_mark_for_what_it_cann
         stream.write("caf\udce9-é")
         stream.flush()
         assert raw.getvalue() == b"caf\xe9-" + written
+
+
+@pytest.mark.parametrize(
+    "mark", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+)
+def test_a_name_is_one_line_of_a_file_for_whoever_reads_it(mark):
+    names = ["red", f"dark{mark}blue", "größe \udcff", "a\tb"]
+    text = lines_of(names)
+    assert len(text.splitlines()) == 4
+    assert [line for line in text.splitlines() if "dark" not in line] == [names[0], *names[2:]]

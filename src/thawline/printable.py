@@ -7,10 +7,14 @@ follows, bytes that are no UTF-8. As `ls` and `git` do, such characters are show
 import codecs
 import re
 import textwrap
+from collections.abc import Iterable
 
 # Control characters (C0, DEL, C1), breaks of lines and paragraphs, marks that turn the direction of what follows, and
 # what stands for bytes that are no UTF-8.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+# What ends a line for those who read a file line by line.
+_LINE_BREAKS = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 # In whole messages, lines and columns stay.
 _LAYOUT = "\n\t"
@@ -27,6 +31,17 @@ def printable(name: str) -> str:
         a\x1b[2J\nb \xff
     """
     return _UNSEEN.sub(lambda found: _code(found[0]), name)
+
+
+def lines_of(names: Iterable[str]) -> str:
+    r"""Text with a line for each name, whatever is in it: line breaks are written by their codes.
+
+    Example:
+        >>> print(lines_of(["red", "dark\nblue"]), end="")
+        red
+        dark\nblue
+    """
+    return "".join(f"{_LINE_BREAKS.sub(lambda found: _code(found[0]), name)}\n" for name in names)
 
 
 def printable_lines(text: str) -> str:

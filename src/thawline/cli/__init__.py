@@ -393,6 +393,7 @@ def cache_clear(path: CachePath = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """The entry point of the `thawline` command."""
+    _open_closed_streams()
     # Windows consoles may not know the characters that tables are drawn with; names that are no UTF-8 keep their bytes.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -401,3 +402,15 @@ def main() -> None:
         # Names of files may end in a carriage return.
         sys.stdin.reconfigure(errors=NAMES, newline="\n")
     app()
+
+
+def _open_closed_streams() -> None:
+    """Opens standard streams that the caller closed, to nobody: files that are opened later would take their place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is taken, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 
 from thawline.errors import RunError
 from thawline.files import remove_left_over, write_json, write_text
+from thawline.printable import lines_of
 from thawline.training.checkpoints.checkpoint import STATE_FILE
 from thawline.training.planning.plan import Plan
 from thawline.training.run_folder.finished import METRICS, RECIPE, check_finished
@@ -251,7 +252,7 @@ class RunFolder:
             )
         if changes or not (self.path / "data.json").exists():
             write_data(self.path, sides)
-        write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
+        write_text(self.path / "labels.txt", lines_of(class_names))
         replaced = f"an earlier try in {self.path} finished no epoch; this run replaces it"
         return [*([replaced] if self._replaces else []), *self._note_environment()]
 
