@@ -5,11 +5,13 @@ programs. Always on stderr, so that results on stdout can be piped.
 """
 
 import json
+import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Protocol
 
 from rich.console import Console
@@ -134,9 +136,51 @@ def showing(mode: Mode) -> Iterator[None]:
     before, format_before = _mode, warnings.formatwarning
     _mode, warnings.formatwarning = mode, _format_warning
     try:
-        yield
+        with _native_lines_as_events() if mode == "json" else nullcontext():
+            yield
     finally:
         _mode, warnings.formatwarning = before, format_before
+
+
+@contextmanager
+def _native_lines_as_events() -> Iterator[None]:
+    """Turns lines that libraries write to stderr by themselves into events: libjpeg tells of damaged files there."""
+    if not _is_native_stderr():
+        yield
+        return
+    sys.stderr.flush()
+    before, kept = sys.stderr, os.dup(2)
+    reading, writing = os.pipe()
+    # Rather a line too few than code that waits for ever for a reader who waits for it.
+    os.set_blocking(writing, False)
+    os.dup2(writing, 2)
+    os.close(writing)
+    telling = threading.Thread(target=_emit_lines, args=(reading,), daemon=True)
+    with open(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False) as sys.stderr:
+        telling.start()
+        try:
+            yield
+        finally:
+            # This closes the pipe, unless a process that was started meanwhile still holds it.
+            os.dup2(kept, 2)
+            telling.join(timeout=1.0)
+            sys.stderr.flush()
+            sys.stderr = before
+    os.close(kept)
+
+
+def _is_native_stderr() -> bool:
+    try:
+        return sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _emit_lines(reading: int) -> None:
+    with open(reading, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.strip():
+                emit("message", text=line.rstrip("\n"))
 
 
 def emit(event: str, **fields: Any) -> None:
