@@ -21,6 +21,8 @@ def no_user_cache(tmp_path_factory):
     """What several tests share is made before any test has a cache; it does not touch the user's either."""
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("THAWLINE_CACHE", str(tmp_path_factory.mktemp("shared cache")))
+        # Where a user's own exports are noted.
+        changed.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
 
 

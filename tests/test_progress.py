@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +130,33 @@ def test_a_warning_is_one_line_while_a_command_runs():
         line = warnings.formatwarning(UserWarning("bad image"), UserWarning, "file.py", 3)
         assert json.loads(line) == {"event": "warning", "text": "bad image"}
     assert warnings.formatwarning is before
+
+
+NATIVE = """
+import json, os, sys, warnings
+from thawline.progress import say, showing
+with showing("json"):
+    os.write(2, b"Corrupt JPEG data: 102 extraneous bytes before marker 0xd9\\n")
+    say("a message")
+    sys.__stderr__.write("from a logger\\n"); sys.__stderr__.flush()
+    warnings.warn("careful")
+    os.write(2, b"without an end")
+sys.stderr.write("afterwards\\n")
+"""
+
+
+def test_in_json_what_libraries_write_by_themselves_are_events_too():
+    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", NATIVE], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    *lines, last = done.stderr.splitlines()
+    assert last == "afterwards"
+    told = [(event["event"], event["text"]) for event in map(json.loads, lines)]
+    assert sorted(told) == [
+        ("message", "Corrupt JPEG data: 102 extraneous bytes before marker 0xd9"),
+        ("message", "a message"),
+        ("message", "from a logger"),
+        ("message", "without an end"),
+        ("warning", "careful"),
+    ]

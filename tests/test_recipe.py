@@ -102,7 +102,7 @@ def test_every_wrong_thing_is_told_at_once():
     assert len(str(caught.value).splitlines()) == 3  # train is missing, trian is not known, epochs is no number
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [1", "is no YAML file"), ("- 1", "it holds list")])
+@pytest.mark.parametrize(("text", "message"), [("a: [1", "is no YAML file"), ("- 1", "it holds a list")])
 def test_a_file_that_is_no_recipe_is_refused(recipe_file, text, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(recipe_file(text))

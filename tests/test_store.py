@@ -1,6 +1,7 @@
 """The store on the ground floor: what it holds is named in its errors. What it keeps is tested by its caches."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,3 +135,79 @@ with lmdb.open(sys.argv[1], map_size=64 << 20) as environment, environment.begin
     assert read_row(store, 7, 8 << 20) == bytes([7]) * (8 << 20)
     write_rows(store, 2, 100)
     assert read_row(store, 1, 100) == bytes([1]) * 100
+
+
+@pytest.mark.parametrize("free", [90 << 40, 8 << 60, 2**63])
+def test_disks_larger_than_a_process_can_address_are_no_reason_to_fail(tmp_path, free_bytes, free):
+    free_bytes[0] = free
+    store = open_store(tmp_path, KIND)
+    write_rows(store, 4, 1 << 20)
+    assert read_row(store, 3, 1 << 20) == bytes([3]) * (1 << 20)
+    assert store.free_bytes() == free
+
+
+def test_many_stores_on_a_huge_disk_are_open_at_once(tmp_path, free_bytes):
+    free_bytes[0] = 1 << 50
+    opened = [open_store(tmp_path / str(number), KIND) for number in range(40)]
+    for number, store in enumerate(opened):
+        write_rows(store, 1 + number % 2, 1000)
+    assert [store.row_count() for store in opened] == [1 + number % 2 for number in range(40)]
+
+
+def test_a_file_that_outgrows_its_map_is_mapped_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_AHEAD_BYTES", 2 << 20)
+    monkeypatch.setattr(stores, "_MARGIN_BYTES", 1 << 20)
+    store = open_store(tmp_path, KIND)
+    write_rows(store, 40, 1 << 20)
+    write_rows(store, 2, 16 << 20)
+    assert read_row(store, 1, 16 << 20) == bytes([1]) * (16 << 20)
+    assert read_row(store, 39, 1 << 20) == bytes([39]) * (1 << 20)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from thawline.errors import CacheError
+from thawline.store import Kind, open_store
+taken = 4096 * int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    store = open_store(Path(sys.argv[1]), Kind("pixel cache", "path=", 1))
+    for number in range(int(sys.argv[3])):
+        with store.writing(1 << 20) as transaction:
+            transaction.put(b"%04d" % number, bytes(1 << 20))
+    print(store.row_count())
+except CacheError as error:
+    print(error)
+"""
+
+
+def limited(folder, room, rows):
+    """What a process says that may map so many bytes more, and writes so many rows of a megabyte."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(stores.__file__).parents[1])}
+    command = [sys.executable, "-c", LIMITED, folder, str(room), str(rows)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits of addresses are tried on Linux")
+def test_a_process_that_may_map_little_keeps_what_it_can_and_says_what_is_short(tmp_path):
+    assert limited(tmp_path / "some", 128 << 20, 8) == "8"
+    # More than an eighth of what there is, but there.
+    assert limited(tmp_path / "more", 128 << 20, 60) == "60"
+    told = limited(tmp_path / "none", 128 << 20, 300)
+    assert re.search(
+        r"is full: .*but this process has no more addresses .*stays: raise  ulimit -v, or name another", told
+    )
+    told = limited(tmp_path / "none", 4 << 20, 1)
+    assert re.search(r"cannot be opened: .*The system gives this process no more addresses: raise  ulimit -v\.$", told)
+
+
+@pytest.mark.parametrize("name", ["lmdb.py", "bisect.py", "threading.py"])
+def test_verifying_runs_no_code_of_the_current_folder(tmp_path, monkeypatch, name):
+    write_rows(open_store(tmp_path / "store", KIND), 2, 100)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / name).write_text("open('RAN', 'w').close()\nraise SystemExit(0)\n")
+    monkeypatch.chdir(here)
+    assert stores.reading_ends_process(tmp_path / "store") is False
+    assert not (here / "RAN").exists()

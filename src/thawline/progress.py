@@ -5,11 +5,13 @@ programs. Always on stderr, so that results on stdout can be piped.
 """
 
 import json
+import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, Protocol
 
 from rich.console import Console
@@ -23,6 +25,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from thawline.printable import printable_lines, wrapped
 
 # How progress is shown: "auto" is live on a terminal, else in lines.
 Mode = Literal["auto", "live", "lines", "json", "quiet"]
@@ -88,7 +92,7 @@ class _Lines:
             self._say(f"{self._done:,} {self._unit} {rate}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{self._description}: {text}", highlight=False, soft_wrap=True)
+        self._console.print(f"{self._description}: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 class _Events:
@@ -132,9 +136,51 @@ def showing(mode: Mode) -> Iterator[None]:
     before, format_before = _mode, warnings.formatwarning
     _mode, warnings.formatwarning = mode, _format_warning
     try:
-        yield
+        with _native_lines_as_events() if mode == "json" else nullcontext():
+            yield
     finally:
         _mode, warnings.formatwarning = before, format_before
+
+
+@contextmanager
+def _native_lines_as_events() -> Iterator[None]:
+    """Turns lines that libraries write to stderr by themselves into events: libjpeg tells of damaged files there."""
+    if not _is_native_stderr():
+        yield
+        return
+    sys.stderr.flush()
+    before, kept = sys.stderr, os.dup(2)
+    reading, writing = os.pipe()
+    # Rather a line too few than code that waits for ever for a reader who waits for it.
+    os.set_blocking(writing, False)
+    os.dup2(writing, 2)
+    os.close(writing)
+    telling = threading.Thread(target=_emit_lines, args=(reading,), daemon=True)
+    with open(kept, "w", encoding=before.encoding, errors=before.errors, closefd=False) as sys.stderr:
+        telling.start()
+        try:
+            yield
+        finally:
+            # This closes the pipe, unless a process that was started meanwhile still holds it.
+            os.dup2(kept, 2)
+            telling.join(timeout=1.0)
+            sys.stderr.flush()
+            sys.stderr = before
+    os.close(kept)
+
+
+def _is_native_stderr() -> bool:
+    try:
+        return sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _emit_lines(reading: int) -> None:
+    with open(reading, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.strip():
+                emit("message", text=line.rstrip("\n"))
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -149,7 +195,14 @@ def say(text: str) -> None:
     if mode == "json":
         emit("message", text=text)
     elif mode != "quiet":
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(for_stderr(text) + "\n")
+
+
+def for_stderr(text: str) -> str:
+    """A message as people can read it on stderr: on a terminal it breaks between words; nothing in it controls one."""
+    console = Console(stderr=True)
+    shown = printable_lines(text)
+    return wrapped(shown, console.width) if console.is_terminal else shown
 
 
 def _format_warning(
@@ -157,7 +210,9 @@ def _format_warning(
 ) -> str:
     """A warning as one line; where in the code it came up says nothing to whoever types commands."""
     text = " ".join(str(message).split())
-    return json.dumps({"event": "warning", "text": text}) + "\n" if _mode == "json" else f"warning: {text}\n"
+    if _mode == "json":
+        return json.dumps({"event": "warning", "text": text}) + "\n"
+    return for_stderr(f"warning: {text}") + "\n"
 
 
 def format_seconds(seconds: float) -> str:
@@ -206,13 +261,13 @@ def progress(
                 lines.close()
         return
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=not keep,
     )

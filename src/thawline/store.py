@@ -5,6 +5,7 @@ be deleted at any time.
 """
 
 import contextlib
+import mmap
 import os
 import shutil
 import subprocess
@@ -39,6 +40,14 @@ LEAST_ROOM = 1 << 20
 # Pages that were read count as the process's memory until they are unmapped. After so many bytes they are: the system
 # keeps them as long as it has room, and takes them when somebody needs it.
 _MAPPED_BYTES = 1 << 30
+
+# So much more than a file takes is mapped, where the disk has that; a file that needs more is mapped again. Addresses
+# are no memory, but they end: at 128 TiB, which disks of a cluster exceed, or where `ulimit -v` says.
+_AHEAD_BYTES = 64 << 30
+# Where they are short, other stores and libraries need the most of them: so many times what is taken has to be there.
+_SPARED_TIMES = 8
+# A file that has grown to this much below the end of its map is mapped again: other processes may write meanwhile.
+_MARGIN_BYTES = 1 << 30
 
 # A program that reads everything in the folder that it is given. Asking for a row reads all pages of it.
 _READ_ALL = """
@@ -123,15 +132,15 @@ class Store:
         self._read_bytes = 0
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._environment = lmdb.open(str(path), map_size=self._map_bytes(), max_readers=512)
+            self._environment = lmdb.open(str(path), map_size=self._mappable_bytes(0), max_readers=512)
             weakref.finalize(self, self._environment.close)
             self._lengthen_when_cut_off()
             version = self._stored_format()
         except (OSError, lmdb.Error) as error:
-            raise _kind_of(error)(
-                f"The {kind.name} {str(path)!r} cannot be opened: {error}. Name another folder ({kind.ways}), "
-                "or delete this one; it is a cache."
-            ) from error
+            move = f"Name another folder ({kind.ways}), or delete this one; it is a cache."
+            if isinstance(error, lmdb.MemoryError):
+                move = "The system gives this process no more addresses: raise  ulimit -v."
+            raise _kind_of(error)(f"The {kind.name} {str(path)!r} cannot be opened: {error}. {move}") from error
         self._check_format(version)
 
     def allow(self, max_bytes: int | None) -> None:
@@ -140,12 +149,32 @@ class Store:
             return
         with self._alone():
             self._max_bytes, self._was_full = max_bytes, False
-            self._environment.set_mapsize(self._map_bytes())
+            self._map_again()
 
-    def _map_bytes(self) -> int:
+    def _most_bytes(self) -> int:
         """The size up to which the file may grow: the quota, or what it takes and what the disk has free."""
         size = max(self._stored_bytes(), LEAST_ROOM) + disk_free_bytes(self.path)
         return min(size, self._max_bytes or size)
+
+    def _map_bytes(self, needed_bytes: int = 0) -> int:
+        """The size that the file is mapped with: room for what is needed, and for some time after that."""
+        return min(self._most_bytes(), max(self._stored_bytes(), LEAST_ROOM) + needed_bytes + _AHEAD_BYTES)
+
+    def _mappable_bytes(self, mapped: int, needed_bytes: int = 0) -> int:
+        """The same, or as much of it as this process has addresses for, beside `mapped` ones that it has already."""
+        size, least = self._map_bytes(needed_bytes), max(self._stored_bytes(), LEAST_ROOM, mapped)
+        # What is written lies in memory as well, until it is on the disk.
+        if _has_addresses(2 * (least + needed_bytes - mapped)):
+            least += needed_bytes
+        while size > least and not _has_addresses(_SPARED_TIMES * (size - mapped)):
+            size = least + (size - least) // 2
+        return size
+
+    def _map_again(self, needed_bytes: int = 0) -> None:
+        """Maps the file again, with the room there is now; nobody may read or write meanwhile."""
+        # A map that fails would leave none, so what cannot be is not tried.
+        mapped = int(self._environment.info()["map_size"])
+        self._environment.set_mapsize(self._mappable_bytes(mapped, needed_bytes))
 
     def _stored_bytes(self) -> int:
         """Bytes that LMDB's file takes on disk; the map may never be smaller."""
@@ -173,7 +202,7 @@ class Store:
     def _lengthen_when_cut_off(self) -> None:
         """Gives a file that was cut off its length back: LMDB tells of empty pages; missing ones end the process."""
         if self._stored_bytes() < self.used_bytes():
-            if self.used_bytes() > self._map_bytes():
+            if self.used_bytes() > self._most_bytes():
                 raise lmdb.CorruptedError("the file says of itself that it is larger than the disk")
             # Nobody else writes during a write transaction.
             with self._environment.begin(write=True):
@@ -235,7 +264,7 @@ class Store:
         try:
             with self._counted(), self._environment.begin(write=True) as transaction:
                 yield transaction
-        except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
+        except (lmdb.MapFullError, lmdb.MemoryError, lmdb.DiskError, OSError) as error:
             raise self._full(needed_bytes, error) from error
         except lmdb.Error as error:
             # LMDB tells a full disk in several ways, a short write among them; trying tells more.
@@ -249,9 +278,14 @@ class Store:
         Another process may have written more than there was room for when this one opened the file.
         """
         used, mapped = self._used_and_mapped()
-        if used + 2 * needed_bytes + LEAST_ROOM > mapped and self._map_bytes() > mapped:
+        wanted = used + 2 * needed_bytes + LEAST_ROOM
+        if wanted <= mapped and used + _MARGIN_BYTES <= mapped:
+            return
+        # Near the end of the disk every byte more would count; ahead of time only much more does.
+        least = mapped + (1 if wanted > mapped else _MARGIN_BYTES)
+        if self._mappable_bytes(mapped, 2 * needed_bytes) >= least:
             with self._alone():
-                self._environment.set_mapsize(self._map_bytes())
+                self._map_again(2 * needed_bytes)
 
     def _used_and_mapped(self) -> tuple[int, int]:
         """Bytes of all pages that are in use, and of the map."""
@@ -310,6 +344,9 @@ class Store:
         quota = "" if self._max_bytes is None else f", max_bytes allows {self._max_bytes / 1e6:,.1f} MB"
         move = "make room" if self._max_bytes is None else "make room, raise max_bytes"
         free = disk_free_bytes(self.path)
+        is_mapped_whole = self._map_bytes(2 * needed_bytes) <= self._used_and_mapped()[1]
+        if isinstance(error, lmdb.MemoryError) or (isinstance(error, lmdb.MapFullError) and not is_mapped_whole):
+            quota, move = f"{quota}, but this process has no more addresses", "raise  ulimit -v"
         return CacheFullError(
             f"The {self._kind.name} {str(self.path)!r} is full: {needed_bytes / 1e6:,.1f} MB more were needed, the "
             f"disk has {free / 1e6:,.1f} MB free{quota} ({error}). What is stored stays: {move}, or name another "
@@ -335,11 +372,13 @@ def count_rows(path: Path) -> int | None:
 
 
 def reading_ends_process(path: Path) -> bool:
-    """Whether LMDB would take the process down when it reads all that a store holds; tried in another process.
+    """Tells whether LMDB would take the process down when it reads all that a store holds; tried in another process.
 
-    LMDB trusts the lengths in its pages: one that reaches beyond the file ends the process with a bus error.
+    LMDB trusts the lengths in its pages: one that reaches beyond the file ends the process with a bus error. No code
+    of the current folder is run for it, whatever it is called.
     """
-    return subprocess.run([sys.executable, "-c", _READ_ALL, path], capture_output=True, check=False).returncode < 0
+    command = [sys.executable, "-P", "-c", _READ_ALL, str(path)]
+    return subprocess.run(command, capture_output=True, check=False).returncode < 0
 
 
 def disk_free_bytes(path: Path) -> int:
@@ -347,6 +386,17 @@ def disk_free_bytes(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+def _has_addresses(size: int) -> bool:
+    """Tells whether the system would let this process map so many bytes more, by trying; no memory is taken."""
+    if size <= 0 or not hasattr(mmap, "MAP_PRIVATE"):
+        return True
+    try:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _kind_of(error: Exception) -> type[CacheError]:

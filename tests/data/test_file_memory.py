@@ -99,22 +99,67 @@ def test_only_changed_renamed_and_new_files_are_read(old_images, files_read):
     assert sorted(files_read) == sorted([edited, grown, touched, new, replaced])
 
 
-def test_a_forged_time_is_believed_until_the_pixels_are_read_and_then_never_again(old_images):
-    before, size = digests(old_images), old_images[0].stat().st_size
+def other_content(path):
+    """Writes another picture into a file of the same size, and sets its time back."""
+    size = path.stat().st_size
     grey = cv2.imencode(".png", np.full((8, 8, 3), 9, np.uint8))[1].tobytes()
     # What follows a PNG's end is passed over.
-    old_images[0].write_bytes(grey.ljust(size))
-    age(old_images)
-    assert old_images[0].stat().st_size == size
-    forged = FilePictures(old_images[:1], DECODING)
-    assert forged.digests(np.array([0]), show_progress=False) == before[:1]
-    with pytest.raises(ImageChangedError, match=r"000\.png: the file changed since it was scanned\. Start again"):
-        forged.pixels(0)
-    # Starting again helps.
+    path.write_bytes(grey.ljust(size))
+    age([path])
+    assert path.stat().st_size == size
+
+
+def test_other_content_of_the_same_size_and_time_is_read(old_images, files_read):
+    digests(old_images)
+    other_content(old_images[0])
+    files_read.clear()
     assert digests(old_images) == true_digests(old_images)
-    again = FilePictures(old_images[:1], DECODING)
-    again.digests(np.array([0]), show_progress=False)
-    assert again.pixels(0)[0].max() == 9
+    assert files_read == [old_images[0]]
+
+
+def test_two_files_that_change_places_with_their_times_are_read(old_images):
+    before, aside = digests(old_images[:2]), old_images[0].with_name("aside.ppm")
+    for source, target in ((old_images[0], aside), (old_images[1], old_images[0]), (aside, old_images[1])):
+        # Both are of one size, as uncompressed images are.
+        target.write_bytes(source.read_bytes().ljust(4096))
+        age([target])
+    assert digests(old_images[:2]) == true_digests(old_images[:2]) != before
+
+
+def test_content_written_into_a_file_within_the_tick_of_its_reading_is_read(tmp_path):
+    path = tmp_path / "fresh.ppm"
+    for number in range(5):
+        path.write_bytes(b"%d" % number)
+        age([path])
+        # Read at once after the change, and changed again at once after the reading.
+        assert digests([path]) == true_digests([path])
+
+
+def test_changed_rights_alone_cost_one_reading(old_images, files_read):
+    digests(old_images)
+    old_images[0].chmod(0o640)
+    files_read.clear()
+    for _ in range(2):
+        assert digests(old_images) == true_digests(old_images)
+    assert files_read == [old_images[0]]
+
+
+def test_one_file_that_is_another_makes_all_of_its_source_be_forgotten(old_images, monkeypatch):
+    # As where the system's clock was set back, or on a file system without ctime.
+    status = module._status
+    monkeypatch.setattr(module, "_status", lambda path: status(path)._replace(ctime_ns=OLD_NS))
+    before = digests(old_images)
+    other_content(old_images[0])
+    other_content(old_images[3])
+    forged = FilePictures(old_images, DECODING)
+    assert forged.digests(np.arange(6), show_progress=False) == before
+    with pytest.raises(ImageChangedError, match=r"000\.png: the file changed .* Start again .* another run\.name"):
+        forged.pixels(0)
+    # Starting again helps, for the second file as well.
+    assert digests(old_images) == true_digests(old_images)
+    again = FilePictures(old_images, DECODING)
+    again.digests(np.arange(6), show_progress=False)
+    assert again.pixels(0)[0].max() == again.pixels(3)[0].max() == 9
 
 
 def test_a_file_that_is_gone_is_an_error_as_ever(old_images):
@@ -175,6 +220,8 @@ def test_pixels_on_disk_of_a_later_run_need_no_file(old_images, files_read, tmp_
 
 @pytest.mark.parametrize(("age_ns", "is_kept"), [(1_999_999_999, False), (2_000_000_000, True), (-1, False)])
 def test_a_file_that_changed_just_before_it_was_read_is_not_remembered(old_images, monkeypatch, age_ns, is_kept):
+    status = module._status
+    monkeypatch.setattr(module, "_status", lambda path: status(path)._replace(ctime_ns=0))
     monkeypatch.setattr(module.time, "time_ns", lambda: OLD_NS + age_ns)
     digests(old_images)
     assert len(FileMemory().recall(old_images, DIGEST)) == (6 if is_kept else 0)
@@ -199,7 +246,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(old_images):
 def test_it_lies_beside_the_feature_cache_and_asking_alone_makes_no_folder(own_cache, old_images):
     assert FileMemory().path == default_memory_path() == own_cache.resolve() / "files"
     assert FileMemory().recall(old_images, DIGEST) == {}
-    FileMemory().forget(old_images[0], DIGEST)
+    FileMemory().forget(old_images[:1], DIGEST)
     assert not FileMemory().path.exists()
 
 
@@ -212,7 +259,7 @@ def test_topics_do_not_meet(old_images):
     memory.flush()
     found = [memory.recall(old_images[:2], topic) for topic in (b"a", b"ab", b"c", b"abc")]
     assert found == [{old_images[0]: b"1"}, {old_images[0]: b"2"}, {old_images[0]: b""}, {}]
-    memory.forget(old_images[0], b"a")
+    memory.forget(old_images[:1], b"a")
     assert memory.recall(old_images[:1], b"a") == {}
     assert memory.recall(old_images[:1], b"ab") == {old_images[0]: b"2"}
 
@@ -363,8 +410,8 @@ def test_a_folder_without_rights_is_done_without(old_images, own_cache):
 
 def test_a_full_disk_is_told_once_and_what_is_kept_stays(old_images, files_read, monkeypatch):
     digests(old_images[:3])
-    usage = module.Store._map_bytes
-    monkeypatch.setattr(module.Store, "_map_bytes", lambda store: min(usage(store), store._stored_bytes()))
+    usage = module.Store._most_bytes
+    monkeypatch.setattr(module.Store, "_most_bytes", lambda store: min(usage(store), store._stored_bytes()))
     many = [old_images[0].with_name(f"{number}.jpg") for number in range(3000)]
     for path in many:
         path.write_bytes(b"")

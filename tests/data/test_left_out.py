@@ -48,7 +48,7 @@ WAYS = [
     (delete, "cannot be read: No such file or directory. Check the file."),
     (cut_off, "cannot be decoded: "),
     (empty, "the file is empty. Replace it or take it out of the folder."),
-    (replace, "the file changed since it was scanned. Start again to use the new one."),
+    (replace, "the file changed since it was scanned. Start again to use the new one, "),
 ]
 
 

@@ -189,7 +189,7 @@ def test_the_mask_follows_its_own_exif(orientation):
 
 
 def test_damaged_and_too_large_masks_are_refused_as_images_are():
-    with pytest.raises(UnreadableImageError, match=r"a\.png: cannot be read as a mask: .*truncated"):
+    with pytest.raises(UnreadableImageError, match=r"a\.png: begins as PNG, .*may be cut off"):
         numbers(encode(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))[:-200])
     with pytest.raises(UnreadableImageError, match="200 x 200 pixels; at most 10,000"):
         numbers(encode(np.zeros((200, 200), np.uint8)))

@@ -44,6 +44,24 @@ def test_an_artefact_that_answers_otherwise_is_marked_and_an_error(stack, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
 
 
+def test_one_that_is_not_verified_leaves_no_earlier_one_that_looks_as_if_it_were(stack, tmp_path, monkeypatch):
+    stack.export(tmp_path, ["onnx"], verbose=0)
+    write = onnx_format.write
+    told = []
+    with monkeypatch.context() as changed:
+        changed.setattr(onnx_format, "write", lambda servable, folder: (folder / "model.onnx").write_bytes(b"no model"))
+        for _ in range(2):
+            options = ExportOptions(announce=told.append)
+            export(stack, tmp_path, ["onnx"], reading=reading(), options=options)
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["onnx-earlier", "onnx-unverified"]
+    assert "what was exported before is kept as onnx-earlier\n" in told[0]
+    # The earlier one is still a model that was verified.
+    assert Artefact.open(tmp_path / "onnx-earlier").verified
+    assert onnx_format.write is write
+    stack.export(tmp_path, ["onnx"], verbose=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
+
+
 def test_an_artefact_that_does_not_run_is_marked_with_the_reason(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_format, "write", lambda servable, folder: (folder / "model.onnx").write_bytes(b"no model"))
     with pytest.raises(ExportError, match=r"it does not run in onnxruntime [\d.]+: .*INVALID_PROTOBUF"):

@@ -67,3 +67,44 @@ def test_links_in_a_circle_end(folder):
 def test_a_folder_with_more_entries_than_are_sorted_gives_them_all(folder, monkeypatch):
     monkeypatch.setattr(listing, "SORTED_ENTRIES", 2)
     assert sorted(names([folder])) == ["a.jpg", "b.png", "c.PNG"]
+
+
+# -- names and folders that the system refuses -------------------------------------------------------------------
+
+
+def test_a_name_that_cannot_be_one_is_given_and_what_follows_too(folder):
+    lines = io.StringIO(f"{'x' * 300}\na\0b\n{folder / 'b.png'}\n")
+    given = names(["-", "y" * 300, folder / "b.png"], lines)
+    assert [name[:3] for name in given] == ["xxx", "a\0b", "b.p", "yyy", "b.p"]
+
+
+@pytest.mark.parametrize("call", range(2))
+def test_a_folder_that_cannot_be_listed_is_given_and_what_follows_too(folder, monkeypatch, call):
+    listed, original = [], listing.os.scandir
+
+    def scandir(path):
+        listed.append(path)
+        if len(listed) == call + 1:
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    (folder / "last").mkdir()
+    (folder / "last" / "e.png").write_bytes(b"")
+    monkeypatch.setattr(listing.os, "scandir", scandir)
+    given = names([folder, folder / "b.png"])
+    assert given == [[folder.name, "b.png"], ["a.jpg", "b.png", "inner", "e.png", "b.png"]][call]
+
+
+def test_a_folder_that_breaks_off_gives_what_it_gave_and_itself(folder, monkeypatch):
+    def broken(things, key):
+        yield next(iter(sorted(things, key=key)[1:]))
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(listing, "_sorted_if_few", broken)
+    assert names([folder])[-1] == folder.name
+
+
+def test_a_name_that_ends_in_a_carriage_return_is_found(folder):
+    (folder / "odd.png\r").write_bytes(b"")
+    lines = io.StringIO(f"{folder / 'odd.png'}\r\n{folder / 'b.png'}\r\n", newline="\n")
+    assert names(["-"], lines) == ["odd.png\r", "b.png"]

@@ -12,6 +12,7 @@ from odd_files import BAD, GOOD
 from thawline.data.decode import Decoding, decode
 from thawline.data.reading import describe_reading
 from thawline.errors import ArgumentError
+from thawline.export import predict as predicting
 from thawline.export import stack_predictor
 from thawline.export.artefact import Artefact
 from thawline.export.artefact_predictor import ArtefactPredictor
@@ -173,3 +174,21 @@ def test_an_artefact_answers_as_the_stack_does(stack, image_folder, tmp_path):
     assert exported.class_names == ("a", "b", "c")
     expected = [each.answer for each in predict_files(files, predictor)]
     np.testing.assert_allclose([each.answer for each in predict_files(files, exported)], expected, atol=1e-6)
+
+
+def test_what_the_system_refuses_is_a_row_with_its_reason(image_folder, tmp_path, monkeypatch):
+    (good,) = image_folder(1, count=1).rglob("*.png")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+
+    def scandir(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(predicting.os, "scandir", scandir)
+    found = list(predict_files([Path("x" * 300), closed, Path("a\0b"), good], MeanColour()))
+    assert [each.error for each in found] == [
+        "cannot be read: File name too long.",
+        "cannot be read: Permission denied.",
+        "there is no such file.",
+        "",
+    ]

@@ -201,6 +201,7 @@ def test_a_run_that_another_process_trains_in_is_left_alone(tmp_path):
     again = RunFolder.begin(tmp_path, "flowers", "a: 1\n")
     assert again.path == run.path
     again.release()
+    (run.path / "history.csv").write_text("epoch,phase,loss\n1,1,0.5\n")
     with pytest.raises(RunError, match="has another recipe"):
         RunFolder.begin(tmp_path, "flowers", "a: 2\n")
     with FileLock(run.path / ".lock", timeout=0):

@@ -1,8 +1,10 @@
 """Everything that can be checked before a training: images, splits, labels, joints, heads and habits."""
 
+import contextlib
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from thawline.check.splits import check_splits
 from thawline.data.sources.source import ImageSource
 from thawline.data.splits import Groups
 from thawline.errors import JointError
+from thawline.features.cache import FeatureCache
 from thawline.features.extract import extract
 from thawline.features.fingerprint import row_key
 from thawline.features.opening import open_features
@@ -152,7 +155,12 @@ def _check_by_features(
     """Findings by neighbours: a frozen base says what images have in common."""
     (train, of_train), *others = sides
     validation, of_validation = others[0] if others else (None, None)
-    pooled = [_pooled_features(series, source, looked, features, show_progress) for source, looked in sides]
+    with contextlib.ExitStack() as context:
+        if features.cache_problem:
+            # What cannot be kept lies elsewhere until the check is over.
+            place = context.enter_context(tempfile.TemporaryDirectory(prefix="thawline-", ignore_cleanup_errors=True))
+            features = replace(features, cache=FeatureCache(place))
+        pooled = [_pooled_features(series, source, looked, features, show_progress) for source, looked in sides]
     return check_neighbours(train, validation, pooled[0], pooled[1] if others else None, of_train, of_validation)
 
 

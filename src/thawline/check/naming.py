@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from thawline.printable import printable
+
 # So many files are named; a finding's `paths` has all of them.
 _NAMED = 3
 
@@ -24,8 +26,8 @@ def named(paths: Sequence[Path]) -> str:
 
 
 def short(path: Path) -> str:
-    """The end of a path, with slashes."""
-    return Path(*path.parts[-_PARTS:]).as_posix()
+    """The end of a path, with slashes, in one line."""
+    return printable(Path(*path.parts[-_PARTS:]).as_posix())
 
 
 def fits(count: int, one: str, many: str) -> str:

@@ -6,6 +6,7 @@ The files that do the work import Keras; they are imported when a command runs, 
 import functools
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -17,6 +18,8 @@ import typer
 
 from thawline import __version__
 from thawline.errors import ThawlineError
+from thawline.files import NAMES
+from thawline.printable import ENCODING_ERRORS
 
 app = typer.Typer(
     name="thawline",
@@ -31,6 +34,9 @@ app.add_typer(cache_app)
 
 # When the process began its work; taken by the first command that asks.
 _started = [time.perf_counter()]
+
+# What takes longer is said to be under way.
+_SAID_AFTER_S = 1.0
 
 # What shells expect from a program that Ctrl-C ended.
 _INTERRUPTED = 130
@@ -121,7 +127,7 @@ def _tell_end(progress: Any, event: str, text: str) -> None:
     if progress.current_mode() == "json":
         progress.emit(event, text=text)
     else:
-        typer.echo(f"{event}: {text}", err=True)
+        typer.echo(progress.for_stderr(f"{event}: {text}"), err=True)
 
 
 def _describe_file_error(error: OSError) -> str:
@@ -139,7 +145,22 @@ def _cache_command(work: Callable[..., None]) -> Callable[..., None]:
 
 
 def _work(module: str) -> Any:
-    return import_module(f"thawline.cli.{module}")
+    """The module that does a command's work; that Keras is loaded for it is said when it takes a second."""
+    if "keras" in sys.modules:
+        return import_module(f"thawline.cli.{module}")
+    progress: Any = import_module("thawline.progress")
+    telling = threading.Timer(_SAID_AFTER_S, progress.say, ["loading Keras"])
+    telling.daemon = True
+    telling.start()
+    try:
+        return import_module(f"thawline.cli.{module}")
+    finally:
+        telling.cancel()
+
+
+def _given() -> Any:
+    """The checks of what a command was given, which need no Keras."""
+    return import_module("thawline.cli.given")
 
 
 def _show_version(wanted: bool) -> None:
@@ -189,6 +210,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Look for mistakes in the images and the stack; exit code 1 when something is wrong."""
+    _given().check_recipe_file(recipe, overrides or [])
     _work("check").check_recipe(recipe, overrides or [], report=report, as_json=as_json, quiet=quiet)
 
 
@@ -205,6 +227,7 @@ def find_learning_rate(
     quiet: Quiet = False,
 ) -> None:
     """Try rising learning rates for a few steps, and say which one a phase bears."""
+    _given().check_recipe_file(recipe, overrides or [])
     options = {"phase": phase, "steps": steps, "plot": plot, "as_json": as_json, "quiet": quiet}
     _work("learning_rate").find_learning_rate(recipe, overrides or [], **options)
 
@@ -226,6 +249,7 @@ def plan(
     quiet: Quiet = False,
 ) -> None:
     """Say what a training would take by each strategy, and which one it would be; nothing is trained."""
+    _given().check_recipe_file(recipe, overrides or [])
     options = {"views": views, "epochs": epochs, "save": save, "as_json": as_json, "quiet": quiet}
     _work("plan").plan_recipe(recipe, overrides or [], **options)
 
@@ -245,6 +269,7 @@ def train(
     progress: Progress = Shown.AUTO,
 ) -> None:
     """Train what a recipe says, into a run folder; an interrupted run goes on."""
+    _given().check_recipe_file(recipe, overrides or [])
     _work("train").train(recipe, overrides or [], plan=plan, is_checked=check, as_json=as_json, quiet=quiet)
 
 
@@ -262,6 +287,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a trained stack on labelled images."""
+    _given().check_run(run)
     _work("evaluate").evaluate(run, data, as_json=as_json, quiet=quiet)
 
 
@@ -279,12 +305,16 @@ def predict(
     form: Annotated[PredictionForm, typer.Option("--format", help="How to print them.")] = "table",
     engine: Annotated[EngineWord, typer.Option(help="Who runs the stack.")] = "auto",
     precision: Annotated[PrecisionWord, typer.Option(help="In which numbers.")] = "float32",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also run an artefact that is a program and was made by somebody else.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Like --format json.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what a trained stack sees in images, row by row; exit code 1 when one is bad, whose row says why."""
-    form = "json" if as_json else form
-    _work("predict").predict(model, paths, top=top, form=form, engine=engine, precision=precision, quiet=quiet)
+    _given().check_model(model)
+    options = {"top": top, "form": "json" if as_json else form, "engine": engine, "precision": precision}
+    _work("predict").predict(model, paths, **options, is_trusted=trust, quiet=quiet)
 
 
 @_command
@@ -294,6 +324,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set runs beside each other: recipes, results per class, speed, and the images on which they disagree."""
+    for run in runs:
+        _given().check_run(run)
     _work("compare").compare(runs, report=report, as_json=as_json)
 
 
@@ -316,6 +348,8 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write models that others use, each with a reader, a certificate and a card; exit code 1 when one differs."""
+    _given().check_formats(formats)
+    _given().check_run(run)
     _work("export").export_run(run, formats, to, verifies=verify, as_json=as_json, quiet=quiet)
 
 
@@ -359,8 +393,24 @@ def cache_clear(path: CachePath = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """The entry point of the `thawline` command."""
-    # Windows consoles may not know the characters that tables are drawn with.
+    _open_closed_streams()
+    # Windows consoles may not know the characters that tables are drawn with; names that are no UTF-8 keep their bytes.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=ENCODING_ERRORS)
+    if hasattr(sys.stdin, "reconfigure"):
+        # Names of files may end in a carriage return.
+        sys.stdin.reconfigure(errors=NAMES, newline="\n")
     app()
+
+
+def _open_closed_streams() -> None:
+    """Opens standard streams that the caller closed, to nobody: files that are opened later would take their place."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is taken, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

@@ -19,6 +19,7 @@ from thawline.export.listing import list_files
 from thawline.export.predict import Prediction, Predictor, predict_files
 from thawline.export.stack_predictor import StackPredictor
 from thawline.facade.stack import load
+from thawline.printable import printable, printable_lines
 from thawline.progress import progress
 from thawline.training.run_folder.run import RunFolder
 
@@ -29,9 +30,19 @@ Row = dict[str, Any]
 _PATH_WIDTH = 40
 
 
-def predict(path: Path, words: Sequence[str], *, top: int, form: str, engine: str, precision: str, quiet: bool) -> None:
+def predict(
+    path: Path,
+    words: Sequence[str],
+    *,
+    top: int,
+    form: str,
+    engine: str,
+    precision: str,
+    is_trusted: bool,
+    quiet: bool,
+) -> None:
     """Prints the likeliest classes of each image as they come; ends with exit code 1 when an image was bad."""
-    predictor = _open(path, engine, precision)
+    predictor = _open(path, engine, precision, is_trusted=is_trusted)
     counts = {"all": 0, "bad": 0}
 
     def rows() -> Iterator[Row]:
@@ -42,8 +53,9 @@ def predict(path: Path, words: Sequence[str], *, top: int, form: str, engine: st
                 advance(1)
                 yield describe_prediction(prediction, predictor.class_names, top)
 
+    is_seen = sys.stdout.isatty()
     for text in FORMS[form](rows(), top):
-        sys.stdout.write(text)
+        sys.stdout.write(printable_lines(text) if is_seen else text)
     sys.stdout.flush()
     if not counts["all"]:
         raise ArgumentError(f"No images in {', '.join(words)}. Name files, folders of images or patterns.")
@@ -75,7 +87,7 @@ def describe_prediction(prediction: Prediction, class_names: Sequence[str], top:
 
 def _as_table(rows: Iterable[Row], top: int) -> Iterator[str]:
     for row in rows:
-        yield f"{row['path']:<{_PATH_WIDTH}}   {_in_words(row)}\n"
+        yield f"{printable(row['path']):<{_PATH_WIDTH}}   {printable(_in_words(row))}\n"
 
 
 def _in_words(row: Row) -> str:
@@ -130,14 +142,14 @@ FORMS: dict[str, Callable[[Iterable[Row], int], Iterator[str]]] = {
 }
 
 
-def _open(path: Path, engine: str, precision: str) -> Predictor:
+def _open(path: Path, engine: str, precision: str, *, is_trusted: bool) -> Predictor:
     """Who answers: a run's stack, a saved stack, or an artefact."""
     if (path / "recipe.yaml").exists():
         path = RunFolder.open(path).stack_path
     if path.suffix == ".keras":
         return StackPredictor(load(path), path, engine=engine, precision=precision)
     if (path / FACTS).exists() or any(path.glob(f"*/{FACTS}")):
-        return ArtefactPredictor(Artefact.open(path))
+        return ArtefactPredictor(Artefact.open(path, trust=is_trusted))
     raise RunError(
         f"{str(path)!r} cannot answer: expected a folder that  thawline train  or  thawline export  wrote, like "
         "runs/flowers, or a stack that was saved, like flowers.keras."

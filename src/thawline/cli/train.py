@@ -1,6 +1,7 @@
 """thawline train: from a recipe to a run folder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +17,13 @@ from thawline.data.check import write_skipped
 from thawline.data.sources.frame import ImageFrame
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
+from thawline.facade.stack import Stack
 from thawline.recipe import Recipe, load_recipe
 from thawline.report.advice import unrecognised
 from thawline.report.predictions import write_predictions
 from thawline.report.scores import accuracy, class_results, confusion_matrix, predicted_classes
 from thawline.training.clock import Clock, Timing
+from thawline.training.phase import Phase
 from thawline.training.planning.plan import Plan
 from thawline.training.planning.planner import Measuring
 from thawline.training.run_folder.run import RunFolder
@@ -64,33 +67,43 @@ def run_training(
     clock = Clock(started())
     clock.lap("loading Keras")
     train_images, validation = open_images(recipe, quiet=quiet)
+    clock.lap("reading images")
+    # What is wrong with the recipe shows before there is a folder that says it was begun with this one.
+    stack = recipe.build_stack(len(train_images.class_names))
+    phases = recipe.build_phases(len(train_images.class_names))
+    clock.lap("building the stack")
     run = RunFolder.begin(Path(recipe.run.folder), recipe.run.name, recipe.to_yaml())
+    asked = _Asked(recipe, train_images, validation, stack, phases, quiet=quiet)
     try:
-        return _train_in(run, recipe, train_images, validation, clock, plan=plan, measuring=measuring, quiet=quiet)
+        return _train_in(run, asked, clock, plan=plan, measuring=measuring)
+    except Exception:
+        run.discard()
+        raise
     except BaseException:
         run.release()
         raise
 
 
-def _train_in(
-    run: RunFolder,
-    recipe: Recipe,
-    train_images: ImageSource,
-    validation: ImageSource,
-    clock: Clock,
-    *,
-    plan: Plan | None,
-    measuring: Measuring,
-    quiet: bool,
-) -> Training:
+@dataclass(frozen=True)
+class _Asked:
+    """A recipe with what was made of it."""
+
+    recipe: Recipe
+    train: ImageSource
+    validation: ImageSource
+    stack: Stack
+    phases: Sequence[Phase]
+    quiet: bool
+
+
+def _train_in(run: RunFolder, asked: _Asked, clock: Clock, *, plan: Plan | None, measuring: Measuring) -> Training:
+    recipe, train_images, validation = asked.recipe, asked.train, asked.validation
+    stack, phases, quiet = asked.stack, asked.phases, asked.quiet
     trackers = open_trackers(recipe, run)
     say(f"{len(train_images):,} training and {len(validation):,} validation images -> {run.path}", quiet=quiet)
     for line in run.note_start(_sides(recipe, train_images, validation), train_images.class_names):
         say(line, quiet=quiet)
-    clock.lap("reading images")
-    stack = recipe.build_stack(len(train_images.class_names))
-    clock.lap("building the stack")
-    phases = recipe.build_phases(len(train_images.class_names))
+    clock.lap("beginning the run")
     if plan is None and run.plan_path.exists():
         plan = Plan.load(run.plan_path)
     elif plan is None:

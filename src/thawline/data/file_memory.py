@@ -1,8 +1,11 @@
 """What earlier runs learnt of files, so that they need not be read again: digests, and which cannot be decoded.
 
-A file is known by its absolute path, size, time of change and inode. Who writes new content into a file and then sets
-its time back is believed: the file counts as the old one, until its pixels are read and do not fit
-(`ImageChangedError`, which also makes it be forgotten). Deleting the folder, `files` in `THAWLINE_CACHE`, forgets all.
+A file is known by its absolute path, size, inode, and the times of its last change: of the content (mtime), which
+`cp -p` and `rsync -t` set back, and of the file (ctime), which the system sets at every change and nobody sets back.
+So a file whose rights change is read again, too. Where a file still is another than remembered (the clock of the
+system was set back), its pixels tell: `ImageChangedError`, which also makes all that is remembered of its source be
+forgotten.
+Deleting the folder, `files` in `THAWLINE_CACHE`, forgets all.
 
 The memory only saves time. Where it cannot be read or written, work goes on as if there were none.
 """
@@ -14,7 +17,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import lmdb
 from blake3 import blake3
@@ -32,6 +35,9 @@ _KIND = Kind("memory of files", "", format=1)
 # keeps its time, so one that changed just before it was read may already be another (git calls such files racy). One
 # that is older gets another time with the next change.
 _RACY_NS = 2_000_000_000
+
+# The system's own times, ctime among them, tick with its kernel: every 1 to 10 ms. The FAT family keeps no ctime.
+_TICK_NS = 10_000_000
 
 # Rows in one transaction, which waits some milliseconds for the disk.
 _WRITE_ROWS = 4096
@@ -132,15 +138,15 @@ class FileMemory:
             return
         self._write(lambda store: _put(store, rows))
 
-    def forget(self, path: Path, topic: bytes) -> None:
-        """Forgets what is known of a file as it is now."""
-        stamp = _stamp(path)
-        if stamp is None or not self._is_there():
+    def forget(self, paths: Iterable[Path], topic: bytes) -> None:
+        """Forgets what is known of files as they are now."""
+        if not self._is_there():
             return
-        key = _key(stamp, topic)
+        keys = [_key(stamp, topic) for path in paths if (stamp := _stamp(path)) is not None]
         with self._lock:
-            self._waiting.pop(key, None)
-        self._write(lambda store: _delete(store, key))
+            for key in keys:
+                self._waiting.pop(key, None)
+        self._write(lambda store: _delete(store, keys))
 
     def _is_there(self) -> bool:
         """Whether anything was ever kept, so that asking alone makes no folder."""
@@ -199,12 +205,17 @@ def read_watched(path: Path, read: Callable[[Path], Made]) -> tuple[Made, bytes 
         What `read` gives, and the stamp; None where the file changed meanwhile, or so shortly before that its next
         change might not show.
     """
-    now_ns = time.time_ns()
     before = _status(path)
+    if before is not None and 0 <= time.time_ns() - before.ctime_ns < _TICK_NS:
+        # What changes from now on gets another ctime.
+        time.sleep(_TICK_NS / 1e9)
+        before = _status(path)
+    now_ns = time.time_ns()
     made = read(path)
-    if before is None or before != _status(path) or now_ns - before[1] < _RACY_NS:
+    if before is None or before != _status(path):
         return made, None
-    return made, _stamp_of(path, before)
+    is_racy = now_ns - before.mtime_ns < _RACY_NS or now_ns - before.ctime_ns < _TICK_NS
+    return made, None if is_racy else _stamp_of(path, before)
 
 
 def default_memory_path() -> Path:
@@ -212,13 +223,22 @@ def default_memory_path() -> Path:
     return (default_cache_path() / "files").resolve()
 
 
-def _status(path: Path) -> tuple[int, int, int] | None:
-    """Size in bytes, time of the last change in nanoseconds, and inode; None where there is no such file."""
+class _Status(NamedTuple):
+    """The status that a file is known by, beside its path: bytes, times of its last change in ns, and inode."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+def _status(path: Path) -> _Status | None:
+    """The status of a file; None where there is no such file."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return _Status(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def _stamp(path: Path) -> bytes | None:
@@ -226,8 +246,8 @@ def _stamp(path: Path) -> bytes | None:
     return None if status is None else _stamp_of(path, status)
 
 
-def _stamp_of(path: Path, status: tuple[int, int, int]) -> bytes:
-    return b"%d %d %d " % status + os.fsencode(path.absolute())
+def _stamp_of(path: Path, status: _Status) -> bytes:
+    return b"%d %d %d %d " % status + os.fsencode(path.absolute())
 
 
 def _key(stamp: bytes, topic: bytes) -> bytes:
@@ -253,9 +273,10 @@ def _put(store: Store, rows: dict[bytes, bytes]) -> None:
             transaction.put(key, row)
 
 
-def _delete(store: Store, key: bytes) -> None:
+def _delete(store: Store, keys: Iterable[bytes]) -> None:
     with store.writing() as transaction:
-        transaction.delete(key)
+        for key in keys:
+            transaction.delete(key)
 
 
 def _write_rest(store: Store, waiting: dict[bytes, bytes]) -> None:

@@ -5,8 +5,9 @@ and wrong for pictures whose notes nobody asks for. Its limits count for the who
 are. What tells how a picture is to be turned is kept: EXIF in a chunk of its own, EXIF or XMP in a text.
 """
 
-import struct
 import zlib
+
+from thawline.data.png_chunks import chunks
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -37,16 +38,13 @@ def without_long_notes(data: bytes) -> bytes:
     """
     if not data.startswith(_SIGNATURE):
         return data
-    kept, place, start = [], len(_SIGNATURE), 0
-    while place + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 12 + length
-        if end > len(data):
+    kept, start = [], 0
+    for chunk in chunks(data):
+        if chunk.end > len(data):
             break
-        if kind in _NOTES and not _is_needed(kind, data[place + 8 : end - 4]):
-            kept.append(data[start:place])
-            start = end
-        place = end
+        if chunk.kind in _NOTES and not _is_needed(chunk.kind, data[chunk.body]):
+            kept.append(data[start : chunk.place])
+            start = chunk.end
     return b"".join([*kept, data[start:]]) if kept else data
 
 

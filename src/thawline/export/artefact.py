@@ -7,15 +7,11 @@ certificate.json  what was compared with the stack, and how far apart it was; ce
 README.md         the model card
 """
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import numpy as np
@@ -23,12 +19,16 @@ import numpy as np
 from thawline.data.reading import Reading
 from thawline.errors import ArgumentError, MissingDependencyError
 from thawline.export.reader import NEEDS
+from thawline.export.trust import PROGRAMS, is_own
 from thawline.files import write_json
 
 FACTS = "artefact.json"
 
 # Behind the name of a folder whose model does not answer as the stack does.
 UNVERIFIED = "-unverified"
+
+# Behind the name of an artefact that was exported before one that is not verified: it is not the one asked for.
+EARLIER = "-earlier"
 
 # Images per batch that serve well: LiteRT and OpenVINO gain nothing by more, the others little.
 _BATCH = 32
@@ -57,44 +57,36 @@ class Artefact:
         return f"Artefact({str(self.path)!r}, {self.format}, {state})"
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, trust: bool = False) -> Self:
         """The artefact in a folder. The model is loaded when it is first asked for something.
 
         Args:
             path: the folder with artefact.json, or one in which a single such folder lies.
+            trust: also open one that is a program (a SavedModel) and was exported by somebody else: it may do anything
+                that you may do.
 
         Raises:
-            ArgumentError: there is none, there are several, another version of thawline wrote it, or what it says of
-                its model cannot be.
+            ArgumentError: there is none, there are several, another version of thawline wrote it, what it says of
+                its model cannot be, the model is not what was exported, or it is a program of somebody else's.
         """
-        folder = Path(path)
-        if not (folder / FACTS).is_file():
-            found = sorted(inner.parent for inner in folder.glob(f"*/{FACTS}"))
-            if len(found) != 1:
-                which = f"it holds {', '.join(inner.name for inner in found)}: name one of them" if found else "none"
-                raise ArgumentError(
-                    f"No artefact in {str(path)!r}: expected a folder with {FACTS}, as  thawline export  writes it; "
-                    f"{which}."
-                )
-            folder = found[0]
-        try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ArgumentError(f"{str(folder / FACTS)!r} is damaged: {error}. Export the artefact anew.") from error
-        if not isinstance(facts, dict) or "version" not in facts:
-            raise ArgumentError(f"{str(folder / FACTS)!r} says nothing of an artefact. Export it anew.")
-        if facts["version"] != 1:
+        folder = _find(Path(path))
+        artefact = cls(folder, read_facts(folder))
+        damaged = [*artefact.damaged_files(of_model=True), *artefact.unknown_files()]
+        if not any(map(artefact._is_of_model, artefact.facts["files"])):
+            damaged = damaged or [artefact.facts["model"]]
+        if damaged:
             raise ArgumentError(
-                f"{str(folder)!r} has version {facts['version']} of {FACTS}; this thawline reads 1. Install the "
-                "thawline that wrote it, or use its reader.py."
+                f"The artefact {str(folder)!r} is not what was exported: {', '.join(damaged)} "
+                f"{'differs' if len(damaged) == 1 else 'differ'} from what {FACTS} says. Export it again, or copy it "
+                "again from where it was exported."
             )
-        model = folder / str(facts.get("model"))
-        if str(facts.get("format")) not in NEEDS or not model.resolve().is_relative_to(folder.resolve()):
+        if artefact.format in PROGRAMS and not trust and not is_own(artefact.facts["files"]):
             raise ArgumentError(
-                f"{str(folder / FACTS)!r} names a model {facts.get('model')!r} of the format {facts.get('format')!r}; "
-                f"expected one in this folder, of {', '.join(NEEDS)}. Export it anew, or get it from whom you trust."
+                f"The artefact {str(folder)!r} is a program: a model in the format {artefact.format} may read and "
+                "write your files, and this one was not exported by you here. Open it with --trust (in Python "
+                "trust=True) if you trust whoever made it, or get it as onnx, openvino, litert or keras: no programs."
             )
-        return cls(folder, facts)
+        return artefact
 
     @property
     def format(self) -> str:
@@ -136,13 +128,29 @@ class Artefact:
         """How many images `predict` best gets at a time; it takes any number."""
         return _BATCH
 
-    def damaged_files(self) -> list[str]:
-        """Files whose content is not what was exported, by their digests."""
+    def damaged_files(self, *, of_model: bool = False) -> list[str]:
+        """Files whose content is not what was exported, by their digests.
+
+        Args:
+            of_model: look at the model only, not at what people may have written into, like the card.
+        """
         return [
             name
             for name, digest in self.facts["files"].items()
-            if not (self.path / name).is_file() or digest_file(self.path / name) != digest
+            if (not of_model or self._is_of_model(name))
+            and (not (self.path / name).is_file() or digest_file(self.path / name) != digest)
         ]
+
+    def unknown_files(self) -> list[str]:
+        """Files beside those of the model that were not exported; a runtime may take them for a part of it."""
+        found = [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()]
+        return sorted(name for name in found if self._is_of_model(name) and name not in self.facts["files"])
+
+    def _is_of_model(self, name: str) -> bool:
+        """Tells whether a file is the model, lies in its folder, or is called like it but for the ending."""
+        model = PurePosixPath(self.facts["model"])
+        path = PurePosixPath(name)
+        return path.is_relative_to(model) or (path.parent == model.parent and path.stem == model.stem)
 
     def predict(self, images: np.ndarray) -> Any:
         """Answers for images.
@@ -179,6 +187,50 @@ class Artefact:
         return self._runtime
 
 
+def _find(folder: Path) -> Path:
+    """The folder with artefact.json: this one, or the only one inside.
+
+    Raises:
+        ArgumentError: there is none, or there are several.
+    """
+    if (folder / FACTS).is_file():
+        return folder
+    found = sorted(inner.parent for inner in folder.glob(f"*/{FACTS}"))
+    if len(found) != 1:
+        which = f"it holds {', '.join(inner.name for inner in found)}: name one of them" if found else "none"
+        raise ArgumentError(
+            f"No artefact in {str(folder)!r}: expected a folder with {FACTS}, as  thawline export  writes it; {which}."
+        )
+    return found[0]
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The content of artefact.json.
+
+    Raises:
+        ArgumentError: it is damaged, of another version, or says of its model what cannot be.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(f"{str(folder / FACTS)!r} is damaged: {error}. Export the artefact anew.") from error
+    if not isinstance(facts, dict) or "version" not in facts:
+        raise ArgumentError(f"{str(folder / FACTS)!r} says nothing of an artefact. Export it anew.")
+    if facts["version"] != 1:
+        raise ArgumentError(
+            f"{str(folder)!r} has version {facts['version']} of {FACTS}; this thawline reads 1. Install the "
+            "thawline that wrote it, or use its reader.py."
+        )
+    model, files = folder / str(facts.get("model")), facts.get("files")
+    is_inside = model.resolve().is_relative_to(folder.resolve()) and model.resolve() != folder.resolve()
+    if str(facts.get("format")) not in NEEDS or not is_inside or not isinstance(files, dict):
+        raise ArgumentError(
+            f"{str(folder / FACTS)!r} names a model {facts.get('model')!r} of the format {facts.get('format')!r}; "
+            f"expected one in this folder, of {', '.join(NEEDS)}. Export it anew, or get it from whom you trust."
+        )
+    return facts
+
+
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Writes artefact.json with the digests of all other files that are in the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FACTS)
@@ -192,18 +244,6 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextlib.contextmanager
-def new_folder(parent: Path) -> Iterator[Path]:
-    """A folder under a temporary name in which an artefact is made; what is left of it in the end is deleted."""
-    parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".exporting-", dir=parent))
-    temporary.chmod(0o755)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def check_free(target: Path) -> None:
     """Refuses to put an artefact where something else lies.
 
@@ -214,14 +254,3 @@ def check_free(target: Path) -> None:
         return
     if target.exists():
         raise ArgumentError(f"{str(target)!r} exists and holds no artefact. Export to another folder, or move it.")
-
-
-def put_in_place(made: Path, target: Path) -> None:
-    """Gives a folder its name; an artefact of that name goes."""
-    check_free(target)
-    if not target.exists():
-        made.rename(target)
-        return
-    with new_folder(target.parent) as aside:
-        target.rename(aside / "old")
-        made.rename(target)

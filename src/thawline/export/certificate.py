@@ -154,7 +154,8 @@ def compare(
         refused: for each further image why it was not read.
     """
     count = len(pixels[0])
-    apart = np.abs(pixels[0].astype(np.int16) - pixels[1].astype(np.int16)).reshape(count, -1)
+    apart = np.abs(pixels[0].astype(np.int16) - pixels[1].astype(np.int16))
+    apart = apart.reshape(count, int(np.prod(apart.shape[1:])))
     differs = bool(apart.size and apart.max())
     differences = [difference(*both) for both in zip(expected, given, strict=True)] if count else [float("nan")]
     is_classes = len(expected) == 1 and expected[0].ndim == 2 and count > 0

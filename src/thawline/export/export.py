@@ -13,14 +13,15 @@ import numpy as np
 from thawline import __version__
 from thawline.data.reading import Reading
 from thawline.errors import ArgumentError, ExportError, ThawlineError
-from thawline.export.artefact import UNVERIFIED, Artefact, check_free, new_folder, put_in_place, write_facts
+from thawline.export.artefact import EARLIER, UNVERIFIED, Artefact, check_free, read_facts, write_facts
 from thawline.export.card import model_card
 from thawline.export.certificate import Certificate
 from thawline.export.golden import gather
 from thawline.export.reader import write_reader
 from thawline.export.servable import Servable, make_servable
+from thawline.export.trust import PROGRAMS, note_own
 from thawline.export.verify import Expected, verify
-from thawline.files import write_json
+from thawline.files import put_folder_in_place, working_folder, write_json
 from thawline.stack.series import StageSeries
 
 # Where each format is written; a module has `write` and `FILE`.
@@ -85,6 +86,9 @@ class Exported:
         if self.artefact is None:
             return f"{self.format}: {self.refused}"
         told = f"{self.format}: not verified" if self.certificate is None else str(self.certificate)
+        earlier = self.artefact.path.with_name(f"{self.format}{EARLIER}")
+        if not self.is_good and earlier.exists():
+            told += f"\n  what was exported before is kept as {earlier.name}"
         return f"{told}\n  -> {self.artefact.path}"
 
 
@@ -111,7 +115,7 @@ def export(
         came = repr(unknown[0]) if unknown else "none"
         raise ArgumentError(f"A format is one of {', '.join(map(repr, FORMATS))}; got {came}.")
     for form in formats:
-        for ending in ("", UNVERIFIED):
+        for ending in ("", UNVERIFIED, EARLIER):
             check_free(folder / f"{form}{ending}")
     servable = make_servable(series, reading)
     expected = None
@@ -148,7 +152,7 @@ def _export_one(
     """Makes an artefact under a temporary name, verifies it there, and gives it its name."""
     module = import_module(FORMATS[form])
     certificate = None
-    with new_folder(folder) as made:
+    with working_folder(folder, ".exporting-") as made:
         (made / module.FILE).parent.mkdir(parents=True, exist_ok=True)
         module.write(servable, made)
         write_reader(made / "reader.py", form, __version__)
@@ -177,12 +181,24 @@ def _export_one(
         # Python leaves what it compiled of the reader.
         shutil.rmtree(made / "__pycache__", ignore_errors=True)
         write_facts(made, facts)
-        target = folder / (form if facts["verified"] is not False else f"{form}{UNVERIFIED}")
-        put_in_place(made, target)
-        if facts["verified"]:
-            # One of an earlier time is right no more than it was.
-            shutil.rmtree(folder / f"{form}{UNVERIFIED}", ignore_errors=True)
-    return Exported(form, Artefact.open(target), certificate)
+        return Exported(form, _put_in_place(made, folder, facts), certificate)
+
+
+def _put_in_place(made: Path, folder: Path, facts: Mapping[str, Any]) -> Artefact:
+    """Gives an artefact its name, so that what is called by the format alone is never another one than asked for."""
+    form = facts["format"]
+    named, unverified, earlier = (folder / f"{form}{ending}" for ending in ("", UNVERIFIED, EARLIER))
+    target = named if facts["verified"] is not False else unverified
+    put_folder_in_place(made, target)
+    if target == unverified and named.exists():
+        put_folder_in_place(named, earlier)
+    if facts["verified"]:
+        # Those of an earlier time are right no more than they were.
+        for old in (unverified, earlier):
+            shutil.rmtree(old, ignore_errors=True)
+    if form in PROGRAMS:
+        note_own(read_facts(target)["files"], target)
+    return Artefact.open(target, trust=True)
 
 
 def _stage_lines(series: StageSeries) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thawline.export.saved_model import quiet
 from thawline.export.servable import Servable, import_tensorflow, refusing, traced
+from thawline.printable import lines_of
 
 FILE = "model.tflite"
 
@@ -27,5 +28,5 @@ def write(servable: Servable, folder: Path) -> None:
         (folder / FILE).write_bytes(converter.convert())
     # As LiteRT's own metadata tools keep files in a model: in a zip archive behind it.
     with zipfile.ZipFile(folder / FILE, "a") as archive:
-        archive.writestr("labels.txt", "".join(f"{name}\n" for name in servable.class_names))
+        archive.writestr("labels.txt", lines_of(servable.class_names))
         archive.writestr("reading.json", json.dumps(servable.reading))

@@ -1,5 +1,6 @@
 """Answers for files, one after the other: decoded ahead by threads, answered in batches, in constant memory."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -114,6 +115,9 @@ def _read(path: Path) -> bytes:
     try:
         # A pipe or a device would be read for ever.
         if not path.is_file():
+            if path.is_dir():
+                # One that can be listed is not what an image is looked for in.
+                os.scandir(path).close()
             raise UnreadableImageError("there is no such file." if not path.exists() else "is no file.")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise UnreadableImageError(f"is larger than {MAX_FILE_BYTES:,} bytes, which no image is.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from thawline import arguments
-from thawline.data import decode, formats, png_notes, resize
+from thawline.data import decode, formats, png_chunks, png_notes, resize
 from thawline.export.standalone import from_bytes, from_pixels, main
 
 _HEAD = '''"""Runs the model beside this file: python reader.py IMAGE...   or   from reader import Reader.
@@ -53,7 +53,7 @@ def reader_source(form: str, version: str) -> str:
     """
     runtime = import_module(f"thawline.export.standalone.{form}_runtime")
     decodes = form == "saved_model"
-    shared = [arguments, png_notes, formats, resize, decode]
+    shared = [arguments, png_chunks, png_notes, formats, resize, decode]
     parts = [runtime, from_bytes, main] if decodes else [*shared, runtime, from_pixels, main]
     needs = NEEDS[form] + (", numpy" if decodes else ", numpy, pillow, opencv-python-headless")
     imports: set[str] = set()

@@ -14,6 +14,7 @@ from typing import Any
 
 from thawline.errors import ExportError
 from thawline.export.servable import INPUT, Servable, import_tensorflow, refusing
+from thawline.printable import lines_of
 
 FILE = "model/1"
 
@@ -38,7 +39,7 @@ def write(servable: Servable, folder: Path) -> None:
         )
     tensorflow = import_tensorflow()
     labels = folder / _LABELS
-    labels.write_text("".join(f"{name}\n" for name in servable.class_names), encoding="utf-8")
+    labels.write_text(lines_of(servable.class_names), encoding="utf-8")
     with refusing("saved_model", "Export the stages without it."), quiet():
         module = tensorflow.Module()
         # What is an attribute is saved.

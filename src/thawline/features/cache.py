@@ -194,6 +194,15 @@ class FeatureCache:
             raise CacheDamagedError(f"The features in {folder} cannot be kept: a new file is damaged. Check the disk.")
         return features
 
+    def check_usable(self) -> None:
+        """Checks that features can be kept here, by taking the lock of all changes for a moment.
+
+        Raises:
+            CacheError: the folder cannot be written to, or its file system has no locks.
+        """
+        with self._lock():
+            pass
+
     def holds(self, description: dict[str, Any]) -> bool:
         """Whether there is a set of features with this description; looking makes none."""
         return (self._sets / digest_description(description).hex() / CARD_NAME).exists()

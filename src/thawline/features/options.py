@@ -3,20 +3,19 @@
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from thawline.errors import ArgumentError
+from thawline.errors import ArgumentError, CacheError
 from thawline.features.cache import FeatureCache
+from thawline.features.names import EngineName, Precision, StorageName
 from thawline.features.prefix import Prefix
 from thawline.stack.cut import Cut
 from thawline.store import default_cache_path
 
+__all__ = ["CHOICES_NAME", "EngineName", "FeatureOptions", "Precision", "StorageName"]
+
 # Choices of engines lie here, beside the features.
 CHOICES_NAME = "engines"
-
-EngineName = Literal["auto", "keras", "openvino"]
-Precision = Literal["float32", "bfloat16"]
-StorageName = Literal["float32", "float16", "bfloat16", "auto"]
 
 
 # The cut that keeps an engine, as long as its stack lives.
@@ -83,3 +82,12 @@ class FeatureOptions:
     def opened_cache(self) -> FeatureCache:
         """The cache; the default one is opened only by who needs it."""
         return self.cache or FeatureCache()
+
+    @property
+    def cache_problem(self) -> str:
+        """The reason why no features can be kept; empty where they can. Strategies that keep nothing do not ask."""
+        try:
+            self.opened_cache.check_usable()
+        except CacheError as error:
+            return str(error)
+        return ""

@@ -7,6 +7,8 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.errors import RecipeError
+from thawline.facade.stack import Stack
+from thawline.recipe.recipe import Recipe
 from thawline.recipe.sections import LayerEntry, PhaseRecipe, StageRecipe
 from thawline.stack import backbones
 from thawline.stack.stage import Stage
@@ -17,6 +19,25 @@ _DIMENSIONS = re.compile("[123]d$", re.IGNORECASE)
 
 # Layers that run code of the recipe's author.
 _REFUSED_LAYERS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+
+
+def build_stack(recipe: Recipe, class_count: int) -> Stack:
+    """The compiled stack of a recipe; see `Recipe.build_stack`."""
+    stack = Stack(build_stages(recipe, class_count))
+    stack.compile(optimizer=recipe.compile.optimizer, loss=recipe.loss, metrics=list(recipe.compile.metrics))
+    return stack
+
+
+def build_stages(recipe: Recipe, class_count: int) -> list[Stage]:
+    """The stages of a recipe one by one; see `Recipe.build_stages`."""
+    keras.utils.set_random_seed(recipe.data.seed)
+    shape = recipe.decoding.shape
+    return [build_stage(stage, None if number else shape, class_count) for number, stage in enumerate(recipe.stack)]
+
+
+def build_phases(recipe: Recipe, class_count: int) -> list[Phase]:
+    """The phases of a recipe in order; see `Recipe.build_phases`."""
+    return [build_phase(phase, number, class_count) for number, phase in enumerate(recipe.phases, start=1)]
 
 
 def build_stage(stage: StageRecipe, shape: tuple[int, int, int] | None, class_count: int) -> Stage:

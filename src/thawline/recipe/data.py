@@ -42,6 +42,11 @@ class DataRecipe(Strict):
     groups: str | None = None
     exact: bool = False
 
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _may_be_one_number(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("label_mode", mode="before")
     @classmethod
     def _classifies(cls, value: Any) -> Any:

@@ -1,31 +1,19 @@
 """A recipe from a YAML file or plain values, with its paths made absolute, or with everything that is wrong in it."""
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from thawline.data.augment import Augmentation
 from thawline.errors import RecipeError, ThawlineError
 from thawline.recipe.data import DataRecipe
+from thawline.recipe.explaining import describe_kind, explain
 from thawline.recipe.recipe import Recipe
-from thawline.recipe.sections import (
-    BudgetRecipe,
-    CompileRecipe,
-    FeaturesRecipe,
-    PhaseRecipe,
-    RunRecipe,
-    StageRecipe,
-)
-
-# What people look for in a recipe, and where it is.
-_ELSEWHERE = {
-    "data.masks": "a recipe trains on classes. For masks use tl.ImageFolder(masks=...) and Stack.fit in Python",
-    "data.test": "other images are measured by  thawline evaluate RUN --data FOLDER",
-}
+from thawline.recipe.sections import StageRecipe
+from thawline.recipe.yaml_text import read_yaml
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -39,17 +27,31 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file is not there, is no YAML, or something in it is not known or has a wrong value.
     """
     path = Path(path)
+    content = _read(path)
+    for override in overrides:
+        _apply_override(content, override)
+    return parse_recipe(content, name=str(path), folder=path.parent)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file holds, which has keys.
+
+    Raises:
+        RecipeError: there is no such file, or none with keys in YAML.
+    """
+    if path.is_dir():
+        raise RecipeError(f"{str(path)!r} is a folder; expected a recipe, which is a YAML file, like recipe.yaml.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"No recipe {str(path)!r}. Write one with  thawline init  and edit it.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{path} is no YAML file: {error}") from error
+    if content is None:
+        raise RecipeError(f"{path}: the file is empty. Write a recipe with  thawline init  and edit it.")
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} should hold data, stack and phases; it holds {type(content).__name__}.")
-    for override in overrides:
-        _apply_override(content, override)
-    return parse_recipe(content, name=str(path), folder=path.parent)
+        raise RecipeError(f"{path} should hold the keys data, stack and phases; it holds {describe_kind(content)}.")
+    return content
 
 
 def parse_recipe(content: Mapping[str, Any], *, name: str = "recipe", folder: Path = Path()) -> Recipe:
@@ -62,7 +64,7 @@ def parse_recipe(content: Mapping[str, Any], *, name: str = "recipe", folder: Pa
         recipe = Recipe.model_validate(content)
         Augmentation.from_arguments(recipe.augment)
     except ValidationError as error:
-        raise RecipeError("\n".join(f"{name}: {line}" for line in _explain(error))) from None
+        raise RecipeError("\n".join(f"{name}: {line}" for line in explain(error, Recipe))) from None
     except ThawlineError as error:
         raise RecipeError(f"{name}: augment: {error}") from None
     data = recipe.data.model_copy(update=_absolute_places(recipe.data, folder))
@@ -97,7 +99,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     for part in path:
         place = _step(place, part, override)
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"The value of {override!r} is no YAML: {error}") from error
     if isinstance(place, dict):
@@ -114,37 +116,3 @@ def _step(place: Any, part: str, override: str) -> Any:
     if isinstance(place, list) and part.isdigit() and int(part) < len(place):
         return place[int(part)]
     raise RecipeError(f"The override {override!r} leads nowhere at {part!r}. Count list entries from 0.")
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    """One line for each thing that pydantic found."""
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("function-", "tuple[")))
-        if place in _ELSEWHERE:
-            yield f"{place} is not known; {_ELSEWHERE[place]}."
-        elif problem["type"] == "extra_forbidden":
-            word = str(problem["loc"][-1])
-            known = _known_keys(problem["loc"][:-1])
-            near = difflib.get_close_matches(word, known, 1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-            yield f"{place} is not known; {hint}"
-        elif problem["type"] == "missing":
-            yield f"{place} is missing."
-        else:
-            message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-            came = "" if problem["type"] == "value_error" else f"; got {problem['input']!r}"
-            yield f"{place}: {message[0].lower()}{message[1:]}{came}."
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that a place in a recipe may have."""
-    sections: dict[str, type[BaseModel]] = {
-        "data": DataRecipe,
-        "stack": StageRecipe,
-        "compile": CompileRecipe,
-        "features": FeaturesRecipe,
-        "phases": PhaseRecipe,
-        "budget": BudgetRecipe,
-        "run": RunRecipe,
-    }
-    return list((sections[str(location[0])] if location else Recipe).model_fields)

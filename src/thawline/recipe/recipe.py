@@ -1,17 +1,15 @@
 """Recipe: a training, written down."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field
 
-from thawline.backend import keras
 from thawline.data.decode import Decoding
 from thawline.data.sources.source import ImageSource
-from thawline.facade.stack import Stack
-from thawline.recipe.building import build_phase, build_stage
 from thawline.recipe.data import DataRecipe
 from thawline.recipe.images import Places, RecipeImages
 from thawline.recipe.sections import (
@@ -23,9 +21,13 @@ from thawline.recipe.sections import (
     StageRecipe,
 )
 from thawline.recipe.strict import Strict
-from thawline.stack import backbones
-from thawline.stack.stage import Stage
-from thawline.training.phase import Phase
+from thawline.stack.backbone_table import find
+
+# For types alone: these need Keras, which takes seconds and is not needed to read a recipe.
+if TYPE_CHECKING:
+    from thawline.facade.stack import Stack
+    from thawline.stack.stage import Stage
+    from thawline.training.phase import Phase
 
 _LOSSES = {
     "categorical": "categorical_crossentropy",
@@ -116,31 +118,27 @@ class Recipe(Strict):
             return self.data.image_size
         for stage in self.stack:
             if stage.backbone is not None:
-                return backbones.find(stage.backbone).image_size
+                return find(stage.backbone).image_size
         return (256, 256)
 
-    def build_stack(self, class_count: int) -> Stack:
+    def build_stack(self, class_count: int) -> "Stack":
         """The compiled stack; weights that are not loaded are drawn from the seed.
 
         Raises:
             RecipeError: a layer cannot be built.
             JointError: two stages do not fit.
         """
-        stack = Stack(self.build_stages(class_count))
-        stack.compile(optimizer=self.compile.optimizer, loss=self.loss, metrics=list(self.compile.metrics))
+        stack: Stack = _building().build_stack(self, class_count)
         return stack
 
-    def build_stages(self, class_count: int) -> list[Stage]:
+    def build_stages(self, class_count: int) -> "list[Stage]":
         """The stages one by one, which may not fit each other; weights that are not loaded are drawn from the seed.
 
         Raises:
             RecipeError: a layer cannot be built.
         """
-        keras.utils.set_random_seed(self.data.seed)
-        image_shape = self.decoding.shape
-        return [
-            build_stage(stage, None if number else image_shape, class_count) for number, stage in enumerate(self.stack)
-        ]
+        stages: list[Stage] = _building().build_stages(self, class_count)
+        return stages
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -152,10 +150,16 @@ class Recipe(Strict):
         """The loss; it follows from the labels unless it is given."""
         return self.compile.loss or _LOSSES[self.data.label_mode]
 
-    def build_phases(self, class_count: int) -> list[Phase]:
+    def build_phases(self, class_count: int) -> "list[Phase]":
         """The phases in order; probes are built with first weights after those of the stack.
 
         Raises:
             RecipeError: a layer of a probe cannot be built.
         """
-        return [build_phase(phase, number, class_count) for number, phase in enumerate(self.phases, start=1)]
+        phases: list[Phase] = _building().build_phases(self, class_count)
+        return phases
+
+
+def _building() -> Any:
+    """The module that makes stages and phases, which needs Keras."""
+    return import_module("thawline.recipe.building")

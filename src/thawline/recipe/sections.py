@@ -4,10 +4,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from thawline.features.options import EngineName, Precision, StorageName
+from thawline.features.names import EngineName, Precision, StorageName
 from thawline.figures import parse_bytes, parse_seconds
 from thawline.recipe.strict import Strict
-from thawline.training.phase import Phase
+from thawline.stack.backbone_table import find
+from thawline.training.phase_words import check_words
 from thawline.training.planning.budget import Budget
 
 # A layer as a recipe names it: "Flatten", or {"Dense": {"units": "classes"}}.
@@ -25,6 +26,13 @@ class StageRecipe(Strict):
     model: str | None = None
     trainable: bool = True
     value_range: tuple[float, float] | None = None
+
+    @field_validator("backbone")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            find(name)
+        return name
 
     @model_validator(mode="after")
     def _has_one_kind(self) -> Self:
@@ -67,7 +75,7 @@ class PhaseRecipe(Strict):
     @model_validator(mode="after")
     def _is_a_phase(self) -> Self:
         # Refusals of a phase are told with their place in the recipe.
-        Phase(**{**dict(self), "probe": None})
+        check_words(self.epochs, self.learning_rate, self.early_stopping, self.learning_rate_factors)
         return self
 
 

@@ -230,7 +230,7 @@ class EpochDisplay(keras.callbacks.Callback):  # type: ignore[misc]
             # The stream as it is now, whatever it was when the phase began.
             sys.stderr.write(text + "\n")
         else:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _format_figures(figures: Mapping[str, Any]) -> str:

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from thawline.arguments import as_whole, is_number, plain
+from thawline.arguments import as_whole, plain
 from thawline.backend import keras
 from thawline.errors import ArgumentError
-
-# What `early_stopping` may say, as in `keras.callbacks.EarlyStopping`.
-_STOPPING_KEYS = ("patience", "monitor", "min_delta", "mode")
+from thawline.training.phase_words import check_words
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,12 @@ class Phase:
     metrics: Any = None
 
     def __post_init__(self) -> None:
-        epochs = as_whole(self.epochs)
-        if epochs is None or epochs < 1:
-            raise ArgumentError(f"A phase's epochs are a whole number from 1 up; got {self.epochs!r}.")
-        object.__setattr__(self, "epochs", epochs)
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ArgumentError(f"A phase's learning_rate is above 0; got {self.learning_rate!r}.")
+        if isinstance(self.early_stopping, keras.callbacks.Callback):
+            raise ArgumentError(
+                "early_stopping is a number of epochs; a Keras callback belongs into the phase's callbacks."
+            )
+        check_words(self.epochs, self.learning_rate, self.early_stopping, self.learning_rate_factors)
+        object.__setattr__(self, "epochs", as_whole(self.epochs))
         for name in ("learning_rate", "early_stopping", "views"):
             object.__setattr__(self, name, plain(getattr(self, name)))
         if self.probe is not None and not isinstance(self.probe, keras.layers.Layer):
@@ -78,13 +76,6 @@ class Phase:
             not isinstance(callback, keras.callbacks.Callback) for callback in self.callbacks
         ):
             raise ArgumentError(f"A phase's callbacks are a list of Keras callbacks; got {self.callbacks!r}.")
-        _check_stopping(self.early_stopping)
-        for pattern, factor in (self.learning_rate_factors or {}).items():
-            if not is_number(factor) or not 0 < factor < float("inf"):
-                raise ArgumentError(
-                    f"learning_rate_factors are numbers above 0; {pattern!r} has {factor!r}. "
-                    "What should not learn is left out of train."
-                )
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -110,26 +101,6 @@ class Phase:
         }
         plain = {"train": list(self.patterns), "early_stopping": self.stopping}
         return {name: plain[name] if name in plain else _describe(value) for name, value in given.items()}
-
-
-def _check_stopping(value: Any) -> None:
-    """Raises ArgumentError unless the value is a patience, or a dictionary with one."""
-    if value is None:
-        return
-    if isinstance(value, keras.callbacks.Callback):
-        raise ArgumentError(
-            "early_stopping is a number of epochs; a Keras callback belongs into the phase's callbacks."
-        )
-    patience = value.get("patience") if isinstance(value, Mapping) else value
-    if (as_whole(patience) or 0) < 1:
-        raise ArgumentError(
-            f"early_stopping is a number of epochs from 1 up, or a dictionary like {{'patience': 3}}; got {value!r}."
-        )
-    unknown = [key for key in value if key not in _STOPPING_KEYS] if isinstance(value, Mapping) else []
-    if unknown:
-        raise ArgumentError(f"early_stopping knows {', '.join(_STOPPING_KEYS)}; got {unknown[0]!r}.")
-    if isinstance(value, Mapping) and value.get("mode", "auto") not in ("auto", "min", "max"):
-        raise ArgumentError(f"early_stopping's mode is 'auto', 'min' or 'max'; got {value['mode']!r}.")
 
 
 def _describe(value: Any) -> Any:

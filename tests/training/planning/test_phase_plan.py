@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from thawline.errors import ArgumentError, BudgetError, CacheFullError, NothingToLearnError
+from thawline.errors import ArgumentError, BudgetError, CacheError, CacheFullError, NothingToLearnError
 from thawline.features.feature_set import stored_bytes
 from thawline.training.planning.budget import Budget
 from thawline.training.planning.forecast import Forecaster, Place, Workload
@@ -50,6 +50,7 @@ class StubDisk:
     """Room for so many bytes of features of 100 images."""
 
     room: int
+    problem: str = ""
 
     def needed_bytes(self, row_bytes, views):
         return 100 * views * row_bytes
@@ -201,6 +202,16 @@ def test_an_earlier_cut_is_said_with_what_it_saves_and_costs():
 def test_fewer_views_need_less_room():
     assert plan(MOBILENET, views=1, disk=StubDisk(100 * 451_584)).place == 0
     assert plan(MOBILENET, views=2, disk=StubDisk(100 * 451_584)).place == 1
+
+
+def test_a_disk_on_which_nothing_can_be_kept_rules_precomputed_out():
+    broken = StubDisk(10**12, problem="The feature cache cannot be opened.")
+    chosen = plan(disk=broken)
+    assert (chosen.strategy, chosen.views, chosen.reason) == ("streamed", 10, "The feature cache cannot be opened.")
+    assert chosen.ruled_out == {"precomputed": "The feature cache cannot be opened."}
+    assert plan(LEARNING, disk=broken).strategy == "joint"
+    with pytest.raises(CacheError, match=r"^The feature cache cannot be opened\.$"):
+        plan(disk=broken, strategy="precomputed")
 
 
 def test_where_nothing_fits_every_epoch_streams_its_own_view():

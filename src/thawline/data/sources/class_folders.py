@@ -85,7 +85,7 @@ def list_classes(
         DataError: no images, a class of `classes` that is not there where another has nearly its name, a folder that
             is split into sides, or one that cannot be listed.
     """
-    _check_directory(directory)
+    check_directory(directory)
     if classes is None:
         refuse_sides(directory, _SPLITS_ADVICE)
         names = [folder.name for folder in subfolders(directory) if masks is None or not _is_same(folder, Path(masks))]
@@ -127,7 +127,12 @@ def _is_same(folder: Path, other: Path) -> bool:
     return other.is_dir() and folder.samefile(other)
 
 
-def _check_directory(directory: Path) -> None:
+def check_directory(directory: Path) -> None:
+    """Checks that a folder of images is there.
+
+    Raises:
+        FolderNotFoundError: it is not, or is a file.
+    """
     if not directory.is_dir():
         came = "is a file" if directory.exists() else "does not exist"
         raise FolderNotFoundError(

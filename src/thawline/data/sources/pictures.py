@@ -79,7 +79,7 @@ class FilePictures:
     """Pictures in files, decoded when they are asked for; each file's digest is taken once.
 
     Digests are remembered for later runs, see `thawline.data.file_memory`: a file that is the same as then by path,
-    size, time of change and inode is not read for it again.
+    size, times of change and inode is not read for it again.
 
     Args:
         paths: the files.
@@ -164,9 +164,12 @@ class FilePictures:
         pixels = self._decoded(row, data)
         digest = blake3(data).digest()
         if self._digests.setdefault(path, digest) != digest:
-            # Or the next run would remember, and fail in the same way.
-            self._memory.forget(path, DIGEST)
-            raise ImageChangedError(f"{path}: the file changed since it was scanned. Start again to use the new one.")
+            # Or the next run would remember, and fail in the same way: at this file, then at the next one that changed.
+            self._memory.forget(dict.fromkeys(self.names), DIGEST)
+            raise ImageChangedError(
+                f"{path}: the file changed since it was scanned. Start again to use the new one, with another run.name "
+                "where a run has begun with the old one."
+            )
         return pixels, digest
 
     def _decoded(self, row: int, data: bytes) -> np.ndarray:

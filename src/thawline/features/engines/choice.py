@@ -1,5 +1,6 @@
 """Which engine runs a prefix here: tried on real images, chosen by figures, remembered."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -128,7 +129,9 @@ def choose_engine(
     tried = _Tried(prefix, pixels)
     choice = _choose_fastest(tried, precision) if name == "auto" else _accept(tried, name, precision)
     if place is not None:
-        write_text(place, json.dumps(choice.as_dict(), indent=1))
+        # Where nothing can be kept, it is chosen again the next time.
+        with contextlib.suppress(OSError):
+            write_text(place, json.dumps(choice.as_dict(), indent=1))
     return choice, tried.engines.get((choice.engine, choice.precision))
 
 

@@ -38,6 +38,11 @@ class Disk:
         if self.max_disk is not None and not (is_number(self.max_disk) and self.max_disk > 0):
             raise ArgumentError(f"max_disk is a number of bytes above 0, like 10e9 for 10 GB; got {self.max_disk!r}.")
 
+    @property
+    def problem(self) -> str:
+        """The reason why nothing can be kept on it; empty where something can."""
+        return self.features.cache_problem
+
     def needed_bytes(self, row_bytes: int, views: int) -> int:
         """Bytes of disk for features of so many bytes each, of all images and views."""
         count = len(self.train) * views + (0 if self.validation is None else len(self.validation))

@@ -6,7 +6,6 @@ steps on features of real images, with an optimizer of its own.
 
 import copy
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from thawline.features.engines.make import ENGINES, describe_engine, make_engine
 from thawline.features.fingerprint import describe_graph, describe_prefix, digest_weights, numeric_profile, row_key
 from thawline.features.options import FeatureOptions
 from thawline.features.prefix import Prefix
+from thawline.files import working_folder
 from thawline.stack.cut import Cut
 from thawline.training.compiled import Compiled
 from thawline.training.part import Part
@@ -146,7 +146,8 @@ def measure_profile(subject: Subject) -> Profile:
         engines, build_s, frozen_trace_s, rows = _time_engines(prefix, engine, images, cut)
     with left_as_it_was(part.stack, subject.compiled, part.series.model):
         steps = rehearse(part, cut, subject.compiled, train, rows, subject.steps, subject.held_out)
-    write, read = _time_cache(subject.features, cut, rows) if engine else (FREE, FREE)
+    is_keepable = engine and not subject.features.cache_problem
+    write, read = _time_cache(subject.features, cut, rows) if is_keepable else (FREE, FREE)
     profile = Profile(
         cores=_cores_had([*images_tried, *engines.values()]),
         decode=decode,
@@ -191,7 +192,7 @@ def _engine_of(prefix: Prefix, source: ImageSource) -> tuple[str, str]:
 
 
 def _with_what_is_free(profile: Profile, features: FeatureOptions) -> Profile:
-    disk = features.opened_cache.free_bytes
+    disk = 0 if features.cache_problem else features.opened_cache.free_bytes
     return replace(profile, free_ram_bytes=free_memory_bytes(), free_disk_bytes=disk)
 
 
@@ -292,12 +293,10 @@ def _time_cache(features: FeatureOptions, cut: Cut, rows: Sequence[np.ndarray]) 
     """Writing and reading a row, in a set of its own that is deleted afterwards."""
     count = int(min(max(_ROWS_BYTES // max(cut.row_bytes, 1), 8), len(rows[0]) * 8))
     storage = "float32" if features.storage == "auto" else features.storage
-    folder = features.cache_path
-    folder.mkdir(parents=True, exist_ok=True)
     keys = [row_key(index.to_bytes(32, "big"), 0) for index in range(count)]
     at_once = min(ENGINE_BATCH, count)
     tensors = [np.take(tensor, np.arange(at_once) % len(tensor), axis=0) for tensor in rows]
-    with tempfile.TemporaryDirectory(prefix=".profile-", dir=folder, ignore_cleanup_errors=True) as place:
+    with working_folder(features.cache_path, ".profile-") as place:
         kept = FeatureCache(place).features({"profile": 1}, cut.crossing, storage=storage)
         batches = [batch for batch in in_batches(keys, at_once) if len(batch) == at_once]
         written = [timed(partial(kept.write, batch, tensors)) for batch in batches]

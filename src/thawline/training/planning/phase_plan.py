@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from thawline.arguments import whole_number
-from thawline.errors import ArgumentError, CacheFullError, NothingToLearnError
+from thawline.errors import ArgumentError, CacheError, CacheFullError, NothingToLearnError
 from thawline.figures import counted, format_bytes, format_count
 from thawline.stack.cut import Cut
 from thawline.training.planning.budget import Budget
@@ -157,6 +157,7 @@ def choose_plan(
     Raises:
         ArgumentError: an unknown strategy, or a number of views that cannot be.
         BudgetError: no way fits the memory or the time that is allowed.
+        CacheError: precomputed is wanted, but the cache cannot be used.
         CacheFullError: precomputed is wanted, but its features fit nowhere.
         NothingToLearnError: features are wanted, but nothing is frozen.
     """
@@ -175,6 +176,8 @@ def choose_plan(
     if cut.has_frozen_weights and strategy in ("auto", "precomputed"):
         place, problem = _choose_place(cut, kept, disk)
     if strategy == "precomputed" and problem:
+        if disk is not None and disk.problem:
+            raise CacheError(problem)
         raise CacheFullError(
             f"strategy='precomputed' has no room: {problem}. Make room or raise max_disk, take fewer views, or use "
             "strategy='streamed', which keeps nothing."
@@ -262,6 +265,8 @@ def _choose_place(cut: Cut, views: int, disk: Disk | None) -> tuple[int, str]:
     wanted = cheapest if costs[cheapest] < CLEARLY_LESS * costs[0] else 0
     if disk is None:
         return wanted, ""
+    if disk.problem:
+        return 0, disk.problem
     # Candidates come in the order of what runs again.
     for number in (wanted, *(number for number in range(len(places)) if number != wanted)):
         if disk.fits(places[number], views):

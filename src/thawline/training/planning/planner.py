@@ -1,5 +1,6 @@
 """Planning: from a stack, its phases and images to the plan of each phase, with what has to be measured for it."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -90,6 +91,8 @@ class Planning:
         disk = Disk(self.features, budget.max_disk, self.train, self.validation)
         augmentation = self.train.augmentation
         profile = self._profile(part, cut, budget)
+        if phase.strategy == "auto" and cut.has_frozen_weights and self.features.cache_problem:
+            warnings.warn(f"No features are kept: {self.features.cache_problem}", stacklevel=2)
         return choose_plan(
             cut,
             is_augmented=augmentation is not None and augmentation.is_random,
@@ -193,7 +196,7 @@ class Planning:
 
     def _missing(self, part: Part, cut: Cut) -> tuple[list[int] | None, int | None]:
         """How many features the cache lacks: of training images by view, and of validation images; None for all."""
-        if not cut.has_frozen_weights:
+        if not cut.has_frozen_weights or self.features.cache_problem:
             return None, None
         prefix = self.features.prefix(cut)
         prefix.choose(self.train)

@@ -4,6 +4,7 @@ A profile is plain numbers. `measuring` makes one on a few real batches; it is k
 of everything that it depends on, so that the next plan takes no time.
 """
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -144,6 +145,7 @@ class ProfileMemory:
             return None
 
     def keep(self, profile: Profile) -> None:
-        """Keeps a profile; what is free now is no property of the machine, and is not kept."""
+        """Keeps a profile, where that is possible; what is free now is no property of the machine, and is not kept."""
         kept = replace(profile, free_ram_bytes=0, free_disk_bytes=0)
-        write_text(self.path, json.dumps(kept.as_dict(), indent=1) + "\n")
+        with contextlib.suppress(OSError):
+            write_text(self.path, json.dumps(kept.as_dict(), indent=1) + "\n")

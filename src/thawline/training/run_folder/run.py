@@ -22,6 +22,7 @@ skipped.csv       images that were left out and why, when there are any (data.on
 metrics.json      figures on the validation images; written last, it marks the run as finished
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -35,8 +36,10 @@ from filelock import FileLock, Timeout
 
 from thawline.errors import RunError
 from thawline.files import remove_left_over, write_json, write_text
+from thawline.printable import lines_of
 from thawline.training.checkpoints.checkpoint import STATE_FILE
 from thawline.training.planning.plan import Plan
+from thawline.training.run_folder.finished import METRICS, RECIPE, check_finished
 from thawline.training.run_folder.history_file import HistoryFile
 from thawline.training.run_folder.run_data import Side, data_changes, trained_digests, write_data
 
@@ -53,6 +56,12 @@ _PACKAGES = (
 )
 
 
+_HISTORY = "history.csv"
+
+# What is written before the first epoch.
+_EARLY_FILES = ("plan.json", "labels.txt", "split.csv", "data.json", "environment.json", "recipe.yaml")
+
+
 class RunFolder:
     """The folder of one run.
 
@@ -63,16 +72,21 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: FileLock | None = None
+        # Whether this process began the run.
+        self._is_new = False
+        # Whether another recipe's run without an epoch lay here.
+        self._replaces = False
 
     @classmethod
     def begin(cls, parent: Path, name: str, recipe: str) -> Self:
         """The folder to train in: that of an unfinished run of the same recipe, or a new one.
 
-        A finished run is never overwritten: the next one of the same name gets a number, `flowers-2`.
+        A finished run is never overwritten: the next one of the same name gets a number, `flowers-2`. A run of another
+        recipe that did not finish an epoch is replaced.
 
         Raises:
-            RunError: the name cannot be a folder's, an unfinished run holds another recipe, or another process trains
-                in it.
+            RunError: the name cannot be a folder's, an unfinished run that has epochs holds another recipe, or another
+                process trains in it.
         """
         if not re.fullmatch(r"[\w][\w .-]*", name):
             raise RunError(f"A run's name is made of letters, digits, '-', '_' and '.'; got {name!r}. Change run.name.")
@@ -104,7 +118,11 @@ class RunFolder:
             return False
         for folder in (self.path, self.checkpoints):
             remove_left_over(folder)
-        if is_new:
+        self._is_new = is_new
+        if not is_new and not self.has_epochs and self.recipe_path.read_text(encoding="utf-8") != recipe:
+            self._remove_early_files()
+            self._is_new = self._replaces = True
+        if self._is_new:
             write_text(self.recipe_path, recipe)
             return True
         try:
@@ -113,6 +131,27 @@ class RunFolder:
             self.release()
             raise
         return True
+
+    def discard(self) -> None:
+        """Takes a run away that this process began and that has no epoch; releases any other as it is."""
+        if self._is_new and self._lock is not None and not self.has_epochs:
+            self._remove_state()
+            with contextlib.suppress(OSError):
+                self.checkpoints.rmdir()
+            own = {".lock", *_EARLY_FILES}
+            # A folder with files of others stays a run, which the next one of this name may replace.
+            if own.issuperset(path.name for path in self.path.iterdir()):
+                self._remove_early_files()
+                (self.path / ".lock").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self.path.rmdir()
+        self.release()
+
+    def _remove_early_files(self) -> None:
+        """Removes what is written before the first epoch is over."""
+        self._remove_state()
+        for name in _EARLY_FILES:
+            (self.path / name).unlink(missing_ok=True)
 
     def release(self) -> None:
         """Lets other processes train in the folder."""
@@ -127,14 +166,8 @@ class RunFolder:
         Raises:
             RunError: there is no such folder, or the run is not finished.
         """
-        run = cls(Path(path))
-        if not run.recipe_path.exists():
-            raise RunError(
-                f"No run in {str(path)!r}: expected a folder that  thawline train  wrote, like runs/flowers."
-            )
-        if not run.is_finished:
-            raise RunError(f"The run {str(path)!r} is not finished. Continue it with  thawline train  and its recipe.")
-        return run
+        check_finished(Path(path))
+        return cls(Path(path))
 
     @property
     def is_finished(self) -> bool:
@@ -144,7 +177,7 @@ class RunFolder:
     @property
     def recipe_path(self) -> Path:
         """The effective recipe."""
-        return self.path / "recipe.yaml"
+        return self.path / RECIPE
 
     @property
     def plan_path(self) -> Path:
@@ -169,7 +202,7 @@ class RunFolder:
     @property
     def metrics_path(self) -> Path:
         """The figures on the validation images."""
-        return self.path / "metrics.json"
+        return self.path / METRICS
 
     @property
     def skipped_path(self) -> Path:
@@ -187,9 +220,14 @@ class RunFolder:
         return (self.checkpoints / STATE_FILE).exists()
 
     @property
+    def has_epochs(self) -> bool:
+        """Whether an epoch was finished. A state may be there before: training keeps one when it begins."""
+        return (self.path / _HISTORY).exists()
+
+    @property
     def history(self) -> HistoryFile:
         """Who writes history.csv."""
-        return HistoryFile(self.path / "history.csv")
+        return HistoryFile(self.path / _HISTORY)
 
     def note_start(self, sides: list[Side], class_names: Sequence[str]) -> list[str]:
         """Writes what is known before the training: environment, images and labels.
@@ -199,21 +237,24 @@ class RunFolder:
             class_names: the class names in the order of the answers.
 
         Returns:
-            What there is to say about a run that goes on.
+            What there is to say about a run that goes on, or replaces one.
 
         Raises:
             RunError: the run is to go on, but with other images.
         """
         changes = data_changes(self.path, sides)
-        if changes and self.has_state:
+        if changes and not self.has_epochs:
+            self._remove_state()
+        elif changes and self.has_state:
             raise RunError(
                 f"The images of the unfinished run {str(self.path)!r} are others now: {changes}. Put them back, delete "
                 "the folder, or choose another run.name."
             )
         if changes or not (self.path / "data.json").exists():
             write_data(self.path, sides)
-        write_text(self.path / "labels.txt", "".join(f"{name}\n" for name in class_names))
-        return self._note_environment()
+        write_text(self.path / "labels.txt", lines_of(class_names))
+        replaced = f"an earlier try in {self.path} finished no epoch; this run replaces it"
+        return [*([replaced] if self._replaces else []), *self._note_environment()]
 
     def trained_digests(self) -> set[str]:
         """The digests of the files that the run was trained on, in hexadecimal digits; none where it kept none."""
