@@ -21,6 +21,7 @@ from thawline.features.options import EngineName, FeatureOptions, Precision, Sto
 from thawline.progress import say
 from thawline.stack.series import load_series
 from thawline.training.answer import evaluate, predict
+from thawline.training.callbacks import as_callbacks
 from thawline.training.class_weight import weights_by_number
 from thawline.training.fit import FitOptions, fit
 from thawline.training.keras_words import refuse_words
@@ -69,7 +70,7 @@ class Stack(AskedStack):
         precision: Precision = "float32",
         storage: StorageName = "float32",
         class_weight: Mapping[int, float] | Mapping[str, float] | Literal["balanced"] | None = None,
-        callbacks: Sequence[Any] = (),
+        callbacks: Any = (),
         shuffle: bool | None = None,
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
@@ -109,7 +110,9 @@ class Stack(AskedStack):
                 that costs no accuracy on a sample.
             class_weight: weights of the loss by class name or number; "balanced" gives every class the same say, as
                 `train.class_weights()` does.
-            callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
+            callbacks: any Keras callbacks, one or several; their model is the whole stack's, `stack.model`. All phases
+                are one training to them, with one begin and one end, but EarlyStopping and ReduceLROnPlateau begin
+                afresh in every phase. In place of BackupAndRestore give `checkpoint`.
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
             checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
@@ -148,7 +151,7 @@ class Stack(AskedStack):
         options = FitOptions(
             features=FeatureOptions(cache, engine, precision, storage),
             class_weight=weights_by_number(class_weight, given, images),
-            callbacks=tuple(callbacks),
+            callbacks=as_callbacks(callbacks, "fit()"),
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
@@ -172,6 +175,7 @@ class Stack(AskedStack):
         precision: Precision = "float32",
         storage: StorageName = "float32",
         return_dict: bool = False,
+        callbacks: Any = (),
         verbose: int | str = "auto",
     ) -> Any:
         """Loss and metrics over all images, without augmentation.
@@ -184,6 +188,7 @@ class Stack(AskedStack):
             strategy: as in `fit`; "auto" takes features from the cache and adds those it lacks.
             cache, engine, precision, storage: as in `fit`; with the same ones its features serve again.
             return_dict: True gives {name: value} instead of a list, as in Keras.
+            callbacks: Keras callbacks, one or several, that are told of the measuring; their model is `stack.model`.
             verbose: 0 is silent.
 
         Returns:
@@ -196,7 +201,15 @@ class Stack(AskedStack):
         """
         compiled, images = self._need_compiled("evaluate"), self._labelled(data, "evaluate")
         features = FeatureOptions(cache, engine, precision, storage)
-        answers = evaluate(self, compiled, images, strategy=strategy, features=features, show_progress=verbose != 0)
+        answers = evaluate(
+            self,
+            compiled,
+            images,
+            strategy=strategy,
+            features=features,
+            callbacks=as_callbacks(callbacks, "evaluate()"),
+            show_progress=verbose != 0,
+        )
         return answers if return_dict else list(answers.values())
 
     def predict(

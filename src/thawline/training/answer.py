@@ -1,5 +1,6 @@
 """What a trained stack answers: loss and metrics over labelled images, and answers for new ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def evaluate(
     *,
     strategy: str,
     features: FeatureOptions,
+    callbacks: Sequence[Any],
     show_progress: bool,
 ) -> dict[str, float]:
     """Loss and metrics over a source, by name, in the order of `compile`; see `thawline.Stack.evaluate`."""
@@ -35,8 +37,12 @@ def evaluate(
     if not runner.model.compiled or runner.model.optimizer is not compiled.optimizer:
         runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
     with EpochFeed(runner, source) as feed:
-        end = EpochEnd(None, feed)
-        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True, callbacks=[end])
+        told = keras.callbacks.CallbackList(
+            [EpochEnd(None, feed), *callbacks], model=runner.model, verbose=0, epochs=1, steps=feed.num_batches
+        )
+        for callback in callbacks:
+            callback.set_model(series.model)
+        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True, callbacks=told)
     # Keras sorts the dictionary by name; its list has the order of `compile`.
     names = [part.name for metric in runner.model.metrics for part in getattr(metric, "metrics", [metric])]
     return {name: answer[name] for name in sorted(answer, key=(names + sorted(answer)).index)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thawline.backend import keras
+from thawline.training.callbacks import PhaseCallbacks, WholeFit
 from thawline.training.checkpoints.phase_files import BestWeights
 from thawline.training.display import EpochDisplay
 from thawline.training.strategies.feeding import EpochEnd, EpochFeed
@@ -28,9 +29,12 @@ class PhaseFit:
         feed: the training images.
         held_out: the validation images, if there are any.
         steps: training steps that Keras takes in one go.
-        callbacks: the users' callbacks.
+        callbacks: the users' callbacks, and those that note what the whole stack's model does.
+        whole: those among them that the whole training tells of its begin.
+        is_last: whether the training ends with this phase.
         guard: stops when numbers are no longer finite.
         best: who remembers the best epoch: early stopping, or one that only looks.
+        before: is told when the models are compiled, before any callback begins.
         on_begin: is told when the callbacks have begun.
         after_epoch: is told the number, the figures and whether training stops after each epoch.
         display: shows the epochs, if something is shown.
@@ -46,8 +50,11 @@ class PhaseFit:
     held_out: EpochFeed | None
     steps: int
     callbacks: Sequence[Any]
+    whole: WholeFit
+    is_last: bool
     guard: LastGoodEpoch
     best: BestEpoch | BestWeights | None
+    before: Callable[[], None]
     on_begin: Callable[[], None]
     after_epoch: AfterEpoch
     display: EpochDisplay | None
@@ -63,6 +70,7 @@ class PhaseFit:
         self.stack_model.stop_training = False
         started = time.perf_counter()
         try:
+            self.before()
             with self.feed, self.held_out or nullcontext():
                 self._build_metrics()
                 self.model.fit(
@@ -94,19 +102,18 @@ class PhaseFit:
         """The guard comes first, so that no callback saves what is not finite."""
         best = [] if self.best is None else [self.best]
         display = [] if self.display is None else [self.display]
-        callbacks = keras.callbacks.CallbackList(
+        return PhaseCallbacks(
             [EpochEnd(self.feed, self.held_out), self.guard, *self.callbacks, *best, _EpochCallback(self), *display],
-            add_history=True,
-            add_progbar=self.has_lines,
+            users=(*self.callbacks, *best),
+            whole=self.whole,
+            is_last=self.is_last,
             model=self.model,
+            stack_model=self.stack_model,
+            add_progbar=self.has_lines,
             verbose=2,
             epochs=last,
             steps=self.feed.num_batches,
         )
-        for callback in (*self.callbacks, *best):
-            # What a user's callback saves or reads is the whole stack, whatever part of it is fitted.
-            callback.set_model(self.stack_model)
-        return callbacks
 
 
 class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]

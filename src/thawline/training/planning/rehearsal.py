@@ -15,6 +15,7 @@ import numpy as np
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
+from thawline.training.callbacks import WholeFit
 from thawline.training.compiled import Compiled
 from thawline.training.part import Part
 from thawline.training.phase_fit import PhaseFit
@@ -124,8 +125,11 @@ def rehearse(
             held_out=None if measured is None else EpochFeed(strategy, measured),
             steps=steps,
             callbacks=(times,),
+            whole=WholeFit(),
+            is_last=True,
             guard=_QuietGuard(part, moving_weights(cut.suffix), optimizer),
             best=None,
+            before=lambda: None,
             on_begin=lambda: None,
             after_epoch=lambda epoch, logs, is_stopped: None,
             display=None,
