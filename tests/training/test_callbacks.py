@@ -221,7 +221,7 @@ def test_evaluate_tells_callbacks_what_keras_tells(strategy, small_images, make_
 # -- interrupted and continued -------------------------------------------------------------------------------------
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -232,11 +232,11 @@ class Kill(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if (self._hook, self._epoch) == ("begin", epoch):
-            raise Killed
+            raise KilledError
 
     def on_epoch_end(self, epoch, logs=None):
         if (self._hook, self._epoch) == ("end", epoch):
-            raise Killed
+            raise KilledError
 
 
 class Draws(keras.callbacks.Callback):
@@ -257,7 +257,7 @@ class Draws(keras.callbacks.Callback):
     ("epoch", "hook"), [(0, "begin"), (0, "end"), (1, "end"), (2, "begin"), (2, "end"), (4, "end")]
 )
 def test_callbacks_of_a_training_that_was_killed_go_on_as_if_nothing_had_happened(epoch, hook, train, tmp_path):
-    """Killed in either phase and at its border: rows, random numbers and weights are those of an undisturbed run."""
+    """In either phase and at its border: rows, random numbers and weights are those of an undisturbed run."""
 
     def callbacks(folder, *more):
         folder.mkdir(exist_ok=True)
@@ -266,7 +266,7 @@ def test_callbacks_of_a_training_that_was_killed_go_on_as_if_nothing_had_happene
     whole = callbacks(tmp_path / "whole")
     expected, _ = train(callbacks=whole, checkpoint=tmp_path / "whole" / "state")
     killed = callbacks(tmp_path / "cut", Kill(epoch, hook))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(callbacks=killed, checkpoint=tmp_path / "cut" / "state")
     killed[2].csv_file.close()
     parts = callbacks(tmp_path / "cut")

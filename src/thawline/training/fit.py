@@ -26,7 +26,7 @@ from thawline.training.checkpoints.resumed import Resumed
 from thawline.training.common_images import warn_of_common_images
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
-from thawline.training.fit_checks import checked_parts
+from thawline.training.fit_checks import check_can_be_saved, checked_parts
 from thawline.training.naming import name_classes
 from thawline.training.part import Part
 from thawline.training.phase import Phase
@@ -80,7 +80,9 @@ def fit(
     Returns:
         A `keras.callbacks.History` over all phases; its `record` is a FitRecord, its `phases` are PhaseMarks.
     """
-    parts, validation_data = checked_parts(series, compiled, train, phases, validation_data)
+    parts, validation_data = checked_parts(series, compiled, train, phases, validation_data, options.callbacks)
+    if options.checkpoint is not None:
+        check_can_be_saved(series, compiled, parts)
     if validation_data is not None:
         warn_of_common_images(train, validation_data)
     history = keras.callbacks.History()

@@ -17,6 +17,7 @@ from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
 from thawline.training.callbacks import WholeFit
 from thawline.training.compiled import Compiled
+from thawline.training.optimizers import find_optimizer, fresh_copy
 from thawline.training.part import Part
 from thawline.training.phase_fit import PhaseFit
 from thawline.training.planning.epoch_times import EpochTimes
@@ -25,7 +26,7 @@ from thawline.training.strategies.feeding import EpochFeed
 from thawline.training.strategies.kept import RamFeatures
 from thawline.training.strategies.rows import row_feeds
 from thawline.training.strategies.strategy import Feed, Preparation, unwrap
-from thawline.training.untouched import assign, renewed, values_of
+from thawline.training.untouched import assign, values_of
 from thawline.training.watch import LastGoodEpoch, moving_weights
 
 # Steps are timed for about so long in each of three epochs, the first of which traces.
@@ -112,7 +113,7 @@ def rehearse(
     strategy, times = Rehearsal(cut.suffix, rows), EpochTimes()
     optimizer = compiled.fresh_optimizer()
     if part.phase.optimizer is not None:
-        optimizer = renewed(keras.optimizers.get(part.phase.optimizer))
+        optimizer = fresh_copy(find_optimizer(part.phase.optimizer, f"Phase {part.number}"))
     options = compiled.phase_options(part)
     with _metrics_left_alone(options, compiled.options):
         PhaseFit(
