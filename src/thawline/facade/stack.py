@@ -222,8 +222,10 @@ class Stack(AskedStack):
         precision: Precision = "float32",
         storage: StorageName = "float32",
         verbose: int | str = "auto",
-    ) -> np.ndarray:
+    ) -> Any:
         """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
+
+        Where the last stage has several outputs, a dictionary or a list of arrays, as it gives them.
 
         Classes are in the order of `class_names` of the stack, whatever order the images have them in.
 

@@ -1,7 +1,7 @@
 """Walk the phases; each is one Keras `fit` on the part above the thaw line."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from thawline.training.checkpoints.identity import identify
 from thawline.training.checkpoints.phase_files import BestWeights, save_phase
 from thawline.training.checkpoints.random_state import random_state
 from thawline.training.checkpoints.resumed import Resumed
+from thawline.training.class_weight import ClassWeight
 from thawline.training.common_images import warn_of_common_images
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
@@ -50,7 +51,7 @@ class FitOptions:
     """What a whole `fit` shares, whatever the phase."""
 
     features: FeatureOptions = field(default_factory=FeatureOptions)
-    class_weight: Mapping[int, float] | None = None
+    class_weight: ClassWeight | None = None
     callbacks: Sequence[Any] = ()
     shuffle: bool = True
     verbose: int | str = "auto"

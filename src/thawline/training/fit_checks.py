@@ -22,6 +22,9 @@ from thawline.training.planning.phase_plan import choose_plan
 from thawline.training.symbolic_step import figure_names
 from thawline.training.untouched import frozen_as_they_were
 
+# What a subclass of keras.Model may say of its training.
+_STEPS = ("train_step", "compute_loss", "compute_metrics", "test_step")
+
 
 def checked_parts(
     series: StageSeries,
@@ -48,6 +51,7 @@ def checked_parts(
             if part.phase.patterns:
                 freeze_and_thaw(series, part.phase.patterns)
             part.check_something_learns()
+            _check_steps(part)
             cut = part.series.cut()
             _check_strategy(part, cut, train)
             options = compiled.phase_options(part)
@@ -90,6 +94,24 @@ def _check_optimizers(compiled: Compiled, parts: Sequence[Part]) -> None:
                 find_optimizer(part.phase.optimizer, f"Phase {part.number}"), weights, f"Phase {part.number}"
             )
         compiled.check_rate(part)
+
+
+def _check_steps(part: Part) -> None:
+    """Raises ArgumentError for a stage whose class says itself how it is trained: nothing would call that."""
+    for stage in part.series.stages:
+        own = [name for name in _STEPS if _is_overridden(stage.model, name)]
+        if own and not stage.is_frozen:
+            raise ArgumentError(
+                f"The class {type(stage.model).__name__} of stage {stage.name!r} has a {own[0]}() of its own, which "
+                "Keras calls for the model that is fitted, not for a part of it, so that it would never run. Put what "
+                "it does into compile(loss=...), or into call() with add_loss(); or train that model by itself with "
+                "keras.Model.fit, and freeze the stage."
+            )
+
+
+def _is_overridden(model: Any, name: str) -> bool:
+    own = getattr(type(model), name, None)
+    return own is not None and own is not getattr(keras.Model, name) and not own.__module__.startswith("keras.src.")
 
 
 def _check_strategy(part: Part, cut: Cut, train: ImageSource) -> None:

@@ -93,10 +93,10 @@ class PhaseFit:
         That would be a third of a second per phase. The batch is the one that Keras looks at first anyway.
         """
         metrics = self.model._compile_metrics
-        inputs, targets = self.feed[0][:2]
-        if metrics is not None and targets is not None:
+        inputs, *targets = self.feed[0][:2]
+        if metrics is not None and targets:
             specs = keras.tree.map_structure(lambda rows: keras.KerasTensor(rows.shape, rows.dtype.name), inputs)
-            metrics.build(targets, self.model.compute_output_spec(specs))
+            metrics.build(targets[0], self.model.compute_output_spec(specs))
 
     def _callback_list(self, last: int) -> Any:
         """The guard comes first, so that no callback saves what is not finite."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from thawline.backend import keras
 from thawline.data.labels import TargetSpec
-from thawline.errors import JointError
+from thawline.errors import ArgumentError, JointError
 from thawline.specs import TensorSpec
 from thawline.training.part import Part
 
@@ -42,6 +42,10 @@ def figure_names(
         else (None if targets is None else _symbolic(targets, batch_size))
     )
     names = ["loss"]
+    if options["loss"] is None:
+        _check_adds_loss(part, suffix)
+    if expected is None and (options["metrics"] or options["weighted_metrics"]):
+        raise ArgumentError("Metrics compare answers with labels, but the images have none. Compile without metrics.")
     loss, loss_weights = options["loss"], options["loss_weights"]
     if loss is not None and expected is not None:
         compiled = _COMPILED.CompileLoss(loss, loss_weights, output_names=suffix.output_names)
@@ -61,6 +65,19 @@ def figure_names(
 
         _run(measure, expected, answers, f"A metric of {_told([*_parts(given), *_parts(weighted)])}", part)
     return list(dict.fromkeys(names))
+
+
+def _check_adds_loss(part: Part, suffix: Any) -> None:
+    """Raises ArgumentError when nothing in the learning part adds a loss: without compile(loss=) there is none."""
+    zeros = [keras.ops.zeros((2, *(size or 8 for size in tensor.shape[1:])), tensor.dtype) for tensor in suffix.inputs]
+    # Whatever training moves besides weights, like statistics and seeds, moves in the scope only.
+    with keras.StatelessScope(collect_losses=True) as scope:
+        suffix(zeros if len(zeros) > 1 else zeros[0], training=True)
+    if not scope.losses:
+        raise ArgumentError(
+            f"There is no loss in phase {part.number}: compile() has none, and no layer that learns adds one by "
+            "add_loss(). Give compile(loss=...)."
+        )
 
 
 def _symbolic(spec: TensorSpec | Any, batch_size: int) -> Any:

@@ -1,7 +1,7 @@
 """From a strategy to what `keras.Model.fit` takes."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from types import TracebackType
@@ -11,10 +11,11 @@ import numpy as np
 
 from thawline.backend import keras
 from thawline.data.batches import view_of_epoch
+from thawline.data.labels import SampleWeights, chosen_weights
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError
 from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
+from thawline.training.class_weight import ClassWeight, image_weights
 from thawline.training.step_clock import StepClock
 from thawline.training.strategies.joint import Joint, JointModel
 from thawline.training.strategies.kept import RamBudget, RamFeatures
@@ -48,7 +49,7 @@ def make_feeds(
     views: int,
     row_bytes: int,
     shuffle: bool,
-    class_weight: Mapping[int, float] | None,
+    class_weight: ClassWeight | None,
     budget: RamBudget | None = None,
 ) -> "tuple[EpochFeed, EpochFeed | None]":
     """The feeds of a phase, for training and for validation; features that come again are kept in memory.
@@ -61,7 +62,7 @@ def make_feeds(
         views: distinct views of each training image.
         row_bytes: bytes of features per view of an image.
         shuffle: whether each epoch of training has an order of its own.
-        class_weight: weights of the loss by class number.
+        class_weight: weights of the loss by class number, or of several outputs for each.
         budget: the memory for features; by default a quarter of what is free.
     """
     budget = budget or RamBudget()
@@ -95,7 +96,8 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         epoch: the first epoch, from 0; `epoch` may be set at the beginning of each.
         views: distinct views of each image.
         shuffle: whether each epoch has an order of its own.
-        class_weight: weights of the loss by class number, multiplied with the images' own weights.
+        class_weight: weights of the loss by class number, or of several outputs for each; they are multiplied with the
+            images' own weights.
         kept: features that stay in memory from epoch to epoch, until the context is left.
 
     Attributes:
@@ -110,7 +112,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         epoch: int = 0,
         views: int = 1,
         shuffle: bool = False,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight | None = None,
         kept: RamFeatures | None = None,
     ) -> None:
         super().__init__()
@@ -120,7 +122,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._source = source
         self._views = views
         self._shuffle = shuffle
-        self._weights = _image_weights(source, class_weight)
+        self._weights = image_weights(source, class_weight)
         self._opened = -1
         self._position = 0
         self._kept = kept
@@ -277,42 +279,20 @@ class _Adapter(_PyDatasetAdapter):  # type: ignore[misc, valid-type]
         return super().get_tf_dataset().with_options(options)
 
 
-def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:
+def _keras_batch(feed: Feed, weights: SampleWeights) -> tuple[Any, ...]:
+    if feed.targets is None:
+        # A layer may add a loss of its own, which nobody weighs.
+        return (feed.inputs,)
     if weights is None:
         return feed.inputs, feed.targets
-    chosen = weights[feed.indices]
+    chosen = chosen_weights(weights, feed.indices)
     if isinstance(feed.targets, dict):
-        return feed.inputs, feed.targets, {name: _spread(chosen, part) for name, part in feed.targets.items()}
+        by_output = chosen if isinstance(chosen, dict) else dict.fromkeys(feed.targets, chosen)
+        return feed.inputs, feed.targets, {name: _spread(by_output[name], part) for name, part in feed.targets.items()}
     return feed.inputs, feed.targets, _spread(chosen, feed.targets)
 
 
-def _spread(weights: np.ndarray, targets: np.ndarray | None) -> np.ndarray:
+def _spread(weights: Any, targets: np.ndarray) -> np.ndarray:
     """Weights that meet each pixel's loss where targets are maps: Keras' losses of a map are (n, height, width)."""
-    axes = 0 if targets is None else max(targets.ndim - 2, 0)
-    return weights.reshape(-1, *[1] * axes)
-
-
-def _image_weights(source: ImageSource, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
-    """How much each image counts in the loss, float32 (n,): its own weight times its class's; None when all are 1."""
-    if class_weight is None:
-        return source.weights
-    weights = _label_weights(source, class_weight)
-    return weights if source.weights is None else weights * source.weights
-
-
-def _label_weights(source: ImageSource, class_weight: Mapping[int, float]) -> np.ndarray:
-    """The weight of each image, float32, from the weight of its class; classes that are not named weigh 1."""
-    labels = source.labels
-    if labels is None or labels.ndim != 1:
-        raise ArgumentError(
-            "class_weight needs one class per image, but these have none, several, or numbers. "
-            "Give the source sample weights instead."
-        )
-    unknown = [label for label in class_weight if label not in range(len(source.class_names))]
-    if unknown:
-        raise ArgumentError(
-            f"class_weight names class {unknown[0]!r}; classes are the numbers 0 to {len(source.class_names) - 1}."
-        )
-    table = np.array([class_weight.get(label, 1.0) for label in range(len(source.class_names))], np.float32)
-    weights: np.ndarray = table[labels]
-    return weights
+    spread: np.ndarray = weights.reshape(-1, *[1] * max(targets.ndim - 2, 0))
+    return spread
