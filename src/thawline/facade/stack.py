@@ -22,8 +22,10 @@ from thawline.progress import say
 from thawline.stack.series import load_series
 from thawline.training.answer import evaluate, predict
 from thawline.training.callbacks import as_callbacks
+from thawline.training.checkpoints.every import as_seconds
 from thawline.training.class_weight import weights_by_number
-from thawline.training.fit import FitOptions, fit
+from thawline.training.fit import fit
+from thawline.training.fit_options import FitOptions
 from thawline.training.keras_words import refuse_words
 from thawline.training.naming import named_as
 from thawline.training.phase import Phase, make_phases
@@ -74,6 +76,7 @@ class Stack(AskedStack):
         shuffle: bool | None = None,
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float | str | None = "5min",
         max_disk: float | None = None,
         max_ram: float | None = None,
         max_time: float | None = None,
@@ -120,6 +123,9 @@ class Stack(AskedStack):
                 random numbers and the state of callbacks are kept, without pickle. A callback of yours may say what is
                 to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes that
                 change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.
+            checkpoint_every: how often the state is kept within an epoch, too: seconds, or a time like "30s", "5min" or
+                "1h". What is lost when a training is killed is at most that, the writing and one step. None keeps it
+                between epochs only.
             max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
             max_ram: bytes of memory that a phase's features and batches may take; by default a quarter of what is free.
@@ -155,6 +161,7 @@ class Stack(AskedStack):
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_every_s=None if checkpoint_every is None else as_seconds("checkpoint_every", checkpoint_every),
             announce=say,
             tracking=tuple(tracking),
             budget=Budget(max_disk, max_ram, max_time),

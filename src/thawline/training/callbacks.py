@@ -5,7 +5,8 @@ and one end, and of every epoch between them. Callbacks that judge how a trainin
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,10 +116,13 @@ class PhaseCallbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
     Args:
         callbacks: all of them in their order.
         users: those among them that see the stack's model.
+        told_again: those that are told of the beginning of an epoch that goes on in its middle; an interrupted run told
+            the others.
         whole: those that are told of begin and end of the whole training only, not of the phase's.
         is_last: whether the training ends with this phase.
         model: what is fitted.
         stack_model: the whole stack's model.
+        middle: the epoch that goes on in its middle, and how many of its batches are done.
         add_progbar: whether Keras writes a line per epoch.
         params: what callbacks know of the phase as `params`.
     """
@@ -130,15 +134,21 @@ class PhaseCallbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
         callbacks: Sequence[Any],
         *,
         users: Sequence[Any],
+        told_again: Sequence[Any],
         whole: WholeFit,
         is_last: bool,
         model: Any,
         stack_model: Any,
+        middle: tuple[int, int],
         add_progbar: bool,
         **params: Any,
     ) -> None:
         self._whole = {id(callback) for callback in whole.callbacks}
         self._is_last = is_last
+        self._told_again = {id(callback) for callback in told_again}
+        self._middle = middle
+        # Batches of the present epoch that an interrupted run has done: Keras counts from 0.
+        self._done = 0
         model.history = keras.callbacks.History()
         super().__init__([*callbacks, model.history], add_progbar=add_progbar, **params)
         seen = {id(callback) for callback in users}
@@ -150,14 +160,34 @@ class PhaseCallbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Tells those who begin with the phase."""
-        everybody, self.callbacks = self.callbacks, [each for each in self.callbacks if id(each) not in self._whole]
-        try:
+        with self._only([each for each in self.callbacks if id(each) not in self._whole]):
             super().on_train_begin(logs)
-        finally:
-            self.callbacks = everybody
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Tells everybody, or those who are told again when it is an epoch that goes on in its middle."""
+        self._done = self._middle[1] if epoch == self._middle[0] else 0
+        everybody = [each for each in self.callbacks if not self._done or id(each) in self._told_again]
+        with self._only(everybody):
+            super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Counts the batches that an interrupted run has done."""
+        super().on_train_batch_begin(batch + self._done, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Counts the batches that an interrupted run has done."""
+        super().on_train_batch_end(batch + self._done, logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Tells those who end with the phase; with the last one that is everybody."""
-        if not self._is_last:
-            self.callbacks = [each for each in self.callbacks if id(each) not in self._whole]
-        super().on_train_end(logs)
+        with self._only([each for each in self.callbacks if self._is_last or id(each) not in self._whole]):
+            super().on_train_end(logs)
+
+    @contextmanager
+    def _only(self, some: list[Any]) -> Iterator[None]:
+        """In the block only some callbacks are told."""
+        everybody, self.callbacks = self.callbacks, some
+        try:
+            yield
+        finally:
+            self.callbacks = everybody

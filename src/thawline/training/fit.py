@@ -1,10 +1,9 @@
 """Walk the phases; each is one Keras `fit` on the part above the thaw line."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from thawline.backend import keras
@@ -12,7 +11,6 @@ from thawline.data.reading import describe_reading
 from thawline.data.sources.source import ImageSource
 from thawline.errors import DivergedError, RunError
 from thawline.features.fingerprint import digest_weights
-from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
@@ -22,49 +20,27 @@ from thawline.training.checkpoints.checkpoint import Checkpoint, restore
 from thawline.training.checkpoints.identity import identify
 from thawline.training.checkpoints.phase_files import BestWeights, save_phase
 from thawline.training.checkpoints.random_state import random_state
-from thawline.training.checkpoints.resumed import Resumed
-from thawline.training.class_weight import ClassWeight
+from thawline.training.checkpoints.resumed import MidEpoch, Resumed
 from thawline.training.common_images import warn_of_common_images
 from thawline.training.compiled import Compiled
 from thawline.training.display import EpochDisplay, PhaseFacts
 from thawline.training.fit_checks import check_can_be_saved, checked_parts
+from thawline.training.fit_options import FitOptions
 from thawline.training.naming import name_classes
 from thawline.training.part import Part
 from thawline.training.phase import Phase
 from thawline.training.phase_fit import PhaseFit
-from thawline.training.planning.budget import Budget
 from thawline.training.planning.epoch_times import EpochTimes
 from thawline.training.planning.measured import PhaseTimes
 from thawline.training.planning.phase_plan import PhasePlan
-from thawline.training.planning.plan import Plan
-from thawline.training.planning.planner import Measuring, Planning
+from thawline.training.planning.planner import Planning
 from thawline.training.rates import scale_learning_rates
 from thawline.training.record import FitRecord, PhaseMark
 from thawline.training.strategies.feeding import EpochFeed, make_feeds, make_strategy
 from thawline.training.strategies.strategy import Strategy
-from thawline.training.tracking.tracker import Curves, Tracker, Trackers
+from thawline.training.tracking.tracker import Curves, Trackers
+from thawline.training.untouched import values_of
 from thawline.training.watch import BestEpoch, FrozenWatch, LastGoodEpoch, moving_weights
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What a whole `fit` shares, whatever the phase."""
-
-    features: FeatureOptions = field(default_factory=FeatureOptions)
-    class_weight: ClassWeight | None = None
-    callbacks: Sequence[Any] = ()
-    shuffle: bool = True
-    verbose: int | str = "auto"
-    checkpoint: Path | None = None
-    announce: Callable[[str], Any] | None = None
-    budget: Budget = field(default_factory=Budget)
-    plan: Plan | None = None
-    tracking: Sequence[Tracker] = ()
-
-    @property
-    def shows_progress(self) -> bool:
-        """Whether progress is shown at all."""
-        return self.verbose != 0
 
 
 def fit(
@@ -103,31 +79,6 @@ def fit(
     name_classes(series, train)
     series.reading = describe_reading(train)
     return history
-
-
-def plan_fit(
-    series: StageSeries,
-    compiled: Compiled,
-    train: ImageSource,
-    phases: Sequence[Phase],
-    *,
-    validation_data: ImageSource | None,
-    options: FitOptions,
-    measuring: Measuring,
-) -> Plan:
-    """What `fit` would do with the same arguments, and what it would cost; see `thawline.Stack.plan`."""
-    parts, validation_data = checked_parts(series, compiled, train, phases, validation_data)
-    planning = Planning(
-        series,
-        compiled,
-        train,
-        validation_data,
-        options.features,
-        options.budget,
-        measuring=measuring,
-        announce=options.announce,
-    )
-    return planning.plan_all(parts)
 
 
 class _Run:
@@ -175,6 +126,7 @@ class _Run:
         self._plan = options.plan
         if self._plan is not None:
             self._plan.check(self._planning.identity(parts))
+        self._saved_at = time.monotonic()
         self._checkpoint: Checkpoint | None = None
         if options.checkpoint is not None:
             self._checkpoint = Checkpoint(
@@ -190,8 +142,10 @@ class _Run:
         self._resumed = Resumed(state, self._callbacks)
         self._done, self._is_stopped = self._resumed.progress["epochs_done"], self._resumed.progress["is_stopped"]
         self._phase_of_epoch = self._resumed.fill(self._history)
-        if self._done:
-            self._say(f"continuing after epoch {self._done}")
+        batches = self._resumed.batches_done(self._resumed.phase)
+        if self._done or batches:
+            middle = f", batch {batches} of the next one" if batches else ""
+            self._say(f"continuing after epoch {self._done}{middle}")
 
     def begin(self) -> None:
         """Tells those who track the training that it begins, or goes on."""
@@ -313,7 +267,12 @@ class _Run:
         strategy = self._prepared_strategy(part, cut, plan)
         goes_on = self._resumed.goes_on(part.number)
         frozen = FrozenWatch(self._series, moving)
-        watch = EpochTimes(plan.forecast, first, self._say)
+        done = self._resumed.batches_done(part.number)
+        earlier_s = self._resumed.progress.get("epoch_so_far_s", 0.0) if done else 0.0
+        watch = EpochTimes(plan.forecast, first, self._say, earlier_s)
+        guard = LastGoodEpoch(part, moving, optimizer)
+        if done:
+            guard.resume(epochs.start, done, self._resumed.arrays)
 
         def before() -> None:
             self._begin_callbacks(part, optimizer, goes_on)
@@ -326,7 +285,14 @@ class _Run:
             if goes_on:
                 # Callbacks may change weights and rates when they begin; in this phase they have done so long ago.
                 restore(self._state_variables(part, optimizer), self._resumed.arrays)
-                self._resumed.put_back("epoch over")
+                self._resumed.put_back("epoch over", "mid epoch")
+
+        def after_batch(following: int) -> None:
+            if self._is_time_to_save(following):
+                metrics = values_of(strategy.model.metrics_variables)
+                arrays = {f"metric/{index}": values for index, values in enumerate(metrics)}
+                mid = MidEpoch(following, watch.so_far_s, arrays | guard.arrays())
+                self._save("mid epoch", part, optimizer, best, mid)
 
         def after_epoch(epoch: int, logs: dict[str, Any], is_stopped: bool) -> None:
             self._note(epoch, logs)
@@ -346,6 +312,7 @@ class _Run:
             row_bytes=plan.row_bytes,
             shuffle=self._options.shuffle,
             class_weight=self._options.class_weight,
+            start=done,
             budget=self._planning.ram_budget(),
         )
         phase_options = self._compiled.phase_options(part)
@@ -358,13 +325,16 @@ class _Run:
             feed=feed,
             held_out=held_out,
             steps=self._steps(strategy, cut.places[plan.place], part),
-            callbacks=(*self._callbacks_of(part), watch),
+            callbacks=self._callbacks_of(part),
+            times=watch,
             whole=self._whole,
             is_last=part is self._parts[-1],
-            guard=LastGoodEpoch(part, moving, optimizer),
+            guard=guard,
             best=best,
             before=before,
             on_begin=on_begin,
+            after_batch=after_batch,
+            metrics=self._resumed.values("metric") if done else (),
             after_epoch=after_epoch,
             display=self._display(part, plan, strategy, feed, first) if self._options.verbose in ("auto", 1) else None,
             has_lines=self._options.verbose == 2,
@@ -440,14 +410,29 @@ class _Run:
             values.append(float(logs.get(name, "nan")))
         self._history.epoch.append(epoch)
 
-    def _save(self, at: str, part: Part, optimizer: Any, best: BestEpoch | BestWeights | None) -> None:
+    def _is_time_to_save(self, following: int) -> bool:
+        """Whether the state is kept before this batch of an epoch; at its end it is kept anyway."""
+        every_s = self._options.checkpoint_every_s
+        if self._checkpoint is None or every_s is None or following >= -(-len(self._train) // self._train.batch_size):
+            return False
+        return time.monotonic() - self._saved_at >= every_s
+
+    def _save(
+        self,
+        at: str,
+        part: Part,
+        optimizer: Any,
+        best: BestEpoch | BestWeights | None,
+        mid: MidEpoch | None = None,
+    ) -> None:
         """Keeps the state where asked to.
 
         Args:
-            at: "phase begins", "epoch over" or "phase over".
+            at: "phase begins", "mid epoch", "epoch over" or "phase over".
             part: what the phase trains.
             optimizer: the phase's.
             best: who remembers the best epoch; None once the phase is over.
+            mid: where in the middle of an epoch.
         """
         if self._checkpoint is None:
             return
@@ -470,9 +455,13 @@ class _Run:
             "callbacks_begun": self._whole.is_begun,
             "random": random,
         }
+        if mid is not None:
+            progress |= {"batches_done": mid.batches, "epoch_so_far_s": mid.seconds}
+            random_arrays |= mid.arrays
         arrays = {} if best is None else best.arrays()
         variables = self._state_variables(part, optimizer)
         self._checkpoint.save(progress, variables | arrays | callback_arrays | random_arrays)
+        self._saved_at = time.monotonic()
 
     def _restore(self, part: Part, optimizer: Any, best: BestEpoch | BestWeights | None) -> None:
         if self._resumed.progress["frozen"] != self._frozen_digest:

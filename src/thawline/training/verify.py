@@ -20,7 +20,8 @@ from thawline.stack.held import HeldModel
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.compiled import Compiled
-from thawline.training.fit import FitOptions, fit
+from thawline.training.fit import fit
+from thawline.training.fit_options import FitOptions
 from thawline.training.optimizers import find_optimizer, fresh_copy
 from thawline.training.phase import Phase
 from thawline.training.planning.phase_plan import STRATEGY_NAMES

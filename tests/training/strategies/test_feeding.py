@@ -36,7 +36,7 @@ class StubStrategy:
         self.given = []
         self.fails_at = fails_at
 
-    def feeds(self, source, *, epoch, view, shuffle, kept=None):
+    def feeds(self, source, *, epoch, view, shuffle, kept=None, start=0):
         self.asked.append((epoch, view, shuffle))
         for start in range(0, len(source), BATCH):
             if self.fails_at == (epoch, start // BATCH):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,21 @@ from thawline.training.planning.measured import PhaseTimes
 from thawline.training.planning.phase_plan import PhasePlan
 from thawline.training.record import PhaseMark
 from thawline.training.untouched import assign, values_of
+
+
+@dataclass(frozen=True)
+class MidEpoch:
+    """Where a training is in the middle of an epoch.
+
+    Attributes:
+        batches: how many of the epoch's batches are done.
+        seconds: how long they took.
+        arrays: the state of the metrics, and the weights of the last good epoch.
+    """
+
+    batches: int
+    seconds: float
+    arrays: dict[str, np.ndarray]
 
 
 class Resumed:
@@ -46,8 +62,12 @@ class Resumed:
         return bool(self.progress.get("callbacks_begun", self._at == "epoch over"))
 
     def goes_on(self, phase: int) -> bool:
-        """Whether an interrupted run had finished an epoch of this phase, but not the phase."""
-        return phase == self.phase and self._at == "epoch over"
+        """Whether an interrupted run had begun to train this phase, but had not finished it."""
+        return phase == self.phase and self._at in ("epoch over", "mid epoch")
+
+    def batches_done(self, phase: int) -> int:
+        """Batches of the epoch in which this phase goes on that are done; 0 where it begins with an epoch."""
+        return int(self.progress.get("batches_done", 0)) if self.goes_on(phase) else 0
 
     def fill(self, history: Any) -> list[int]:
         """Fills a history and its record with the epochs that are done; gives the phase of each."""
@@ -78,9 +98,14 @@ class Resumed:
         put_random_state(drawn, arrays)
         self._callbacks.put_back(self.progress["callbacks"], self.arrays)
 
-    def put_back(self, at: str) -> None:
-        """Lets callbacks and random numbers go on, when the interrupted run kept its state at this place."""
-        if self and self._at == at:
+    def values(self, group: str) -> list[np.ndarray]:
+        """The arrays of a group, like "metric", in their order."""
+        names = (f"{group}/{index}" for index in range(len(self.arrays)))
+        return [self.arrays[name] for name in names if name in self.arrays]
+
+    def put_back(self, *places: str) -> None:
+        """Lets callbacks and random numbers go on, when the interrupted run kept its state at one of these places."""
+        if self and self._at in places:
             self._callbacks.put_back(self.progress["callbacks"], self.arrays)
             put_random_state(self.progress["random"], self.arrays)
             self._at = "put back"

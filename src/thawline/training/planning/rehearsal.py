@@ -79,7 +79,14 @@ class Rehearsal:
         return Preparation()
 
     def feeds(
-        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+        self,
+        source: ImageSource,
+        *,
+        epoch: int,
+        view: int,
+        shuffle: bool,
+        kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> Iterator[Feed]:
         """The batches of one epoch, with the images' own targets."""
 
@@ -87,7 +94,7 @@ class Rehearsal:
             return [np.take(tensor, indices % len(tensor), axis=0) for tensor in self._rows]
 
         row_bytes = sum(tensor.nbytes // len(tensor) for tensor in self._rows)
-        yield from row_feeds(source, read, row_bytes, epoch=epoch, view=view, shuffle=shuffle)
+        yield from row_feeds(source, read, row_bytes, epoch=epoch, view=view, shuffle=shuffle, start=start)
 
 
 def rehearse(
@@ -125,13 +132,15 @@ def rehearse(
             feed=EpochFeed(strategy, source),
             held_out=None if measured is None else EpochFeed(strategy, measured),
             steps=steps,
-            callbacks=(times,),
+            callbacks=(),
+            times=times,
             whole=WholeFit(),
             is_last=True,
             guard=_QuietGuard(part, moving_weights(cut.suffix), optimizer),
             best=None,
             before=lambda: None,
             on_begin=lambda: None,
+            after_batch=lambda batches: None,
             after_epoch=lambda epoch, logs, is_stopped: None,
             display=None,
             has_lines=False,

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.batches import view_of_epoch
+from thawline.data.batches import epoch_order, view_of_epoch
 from thawline.data.labels import SampleWeights, chosen_weights
 from thawline.data.sources.source import ImageSource
 from thawline.features.options import FeatureOptions
@@ -51,6 +51,7 @@ def make_feeds(
     shuffle: bool,
     class_weight: ClassWeight | None,
     budget: RamBudget | None = None,
+    start: int = 0,
 ) -> "tuple[EpochFeed, EpochFeed | None]":
     """The feeds of a phase, for training and for validation; features that come again are kept in memory.
 
@@ -64,13 +65,21 @@ def make_feeds(
         shuffle: whether each epoch of training has an order of its own.
         class_weight: weights of the loss by class number, or of several outputs for each.
         budget: the memory for features; by default a quarter of what is free.
+        start: batches of the first epoch to pass over.
     """
     budget = budget or RamBudget()
     kept, held_out = None, None
     if strategy.is_ready and len(epochs) > views:
         kept = budget.reserve(len(train), views, row_bytes)
     feed = EpochFeed(
-        strategy, train, epoch=epochs.start, views=views, shuffle=shuffle, class_weight=class_weight, kept=kept
+        strategy,
+        train,
+        epoch=epochs.start,
+        views=views,
+        shuffle=shuffle,
+        class_weight=class_weight,
+        kept=kept,
+        start=start,
     )
     if validation is not None:
         comes_again = strategy.gives_features and len(epochs) > 1
@@ -99,6 +108,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         class_weight: weights of the loss by class number, or of several outputs for each; they are multiplied with the
             images' own weights.
         kept: features that stay in memory from epoch to epoch, until the context is left.
+        start: batches of the first epoch to pass over: it is shorter by so many.
 
     Attributes:
         clock: is told when batches are there.
@@ -114,6 +124,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         shuffle: bool = False,
         class_weight: ClassWeight | None = None,
         kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> None:
         super().__init__()
         self.epoch = epoch
@@ -123,12 +134,16 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._views = views
         self._shuffle = shuffle
         self._weights = image_weights(source, class_weight)
+        self._start = (epoch, start)
         self._opened = -1
         self._position = 0
         self._kept = kept
         self._batches: Iterator[Feed] = iter(())
         self._looked_at: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
+        # Of each batch that was given, which one of the epoch it is; and of each image, its place in the epoch.
+        self._places: list[int] = []
+        self._place_of = np.zeros(0, np.int64)
         self._context = ExitStack()
         self._length: int | None = None
 
@@ -149,7 +164,24 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     @property
     def may_end_early(self) -> bool:
         """Whether an epoch may have fewer batches than announced."""
-        return self._source.on_error == "skip"
+        return self._source.on_error == "skip" or self._start[1] > 0
+
+    @property
+    def passed_over(self) -> int:
+        """How many batches at the beginning of the present epoch are passed over."""
+        epoch, start = self._start
+        return start if self.epoch == epoch else 0
+
+    def next_batch(self, step: int) -> int:
+        """The place, in the whole epoch, of the batch that comes after this one.
+
+        Args:
+            step: which batch of the epoch was given, from 0, those that were passed over included.
+        """
+        if self._source.on_error == "raise" or not self._places:
+            return step + 1
+        # Batches of bad images only have a place, but are not given.
+        return self._places[min(step - self.passed_over, len(self._places) - 1)] + 1
 
     @property
     def num_batches(self) -> int:
@@ -180,17 +212,22 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
             batch = following
 
     def is_over(self, step: int) -> bool:
-        """Whether the epoch has no batch for this step, counted from 0; to be asked when those before it were given."""
-        return self._length is not None and step >= self._length
+        """Whether the epoch has no batch for this step; to be asked when those before it were given.
+
+        Args:
+            step: counted from 0, with those that are passed over.
+        """
+        return self._length is not None and step >= self._length + self.passed_over
 
     def _batch(self, index: int) -> tuple[Any, ...] | None:
         """The batch at this place of the epoch; None after the last one."""
-        self.clock.make_batch(index)
+        place = index + self.passed_over
+        self.clock.make_batch(place)
         try:
             if index == 0 and not self._is_still_at_the_beginning():
                 self._open()
             if index < len(self._looked_at):
-                self.clock.batch_is_there(index)
+                self.clock.batch_is_there(place)
                 return self._looked_at[index]
             feed = next(self._batches, None)
             if feed is None:
@@ -201,8 +238,10 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
             raise
         if index < _LOOKED_AT:
             self._looked_at.append(batch)
+        if self._source.on_error == "skip":
+            self._places.append(int(self._place_of[feed.indices[0]]) // self._source.batch_size)
         self._position = index + 1
-        self.clock.batch_is_there(index)
+        self.clock.batch_is_there(place)
         return batch
 
     def _is_still_at_the_beginning(self) -> bool:
@@ -212,8 +251,11 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     def _open(self) -> None:
         view = view_of_epoch(self.epoch, self._views)
         self._batches = self._strategy.feeds(
-            self._source, epoch=self.epoch, view=view, shuffle=self._shuffle, kept=self._kept
+            self._source, epoch=self.epoch, view=view, shuffle=self._shuffle, kept=self._kept, start=self.passed_over
         )
+        if self._source.on_error == "skip":
+            order = epoch_order(len(self._source), self._source.seed, self.epoch, shuffle=self._shuffle)
+            self._places, self._place_of = [], np.argsort(order)
         self._opened, self._position, self._looked_at = self.epoch, 0, []
 
     def __enter__(self) -> Self:
