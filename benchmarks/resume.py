@@ -3,10 +3,10 @@
     python benchmarks/resume.py [--kills N] [--images N] [--every SECONDS] [--json FILE]
 
 A convolutional base that learns is trained by `joint` for two epochs, in a process of its own with
-`fit(checkpoint=..., checkpoint_every=5)`. The process is killed (kill -9) at a moment drawn at random, started again with
-the same call, killed again, and so on; the last one ends by itself. Lost is what a killed process had trained since the
-step after which its state was kept: from the end of that step to the kill. The weights at the end are compared with
-those of a training that was left alone.
+`fit(checkpoint=..., checkpoint_every=5)`. The process is killed (kill -9) at a moment drawn at random, started again
+with the same call, killed again, and so on; the last one ends by itself. Lost is what a killed process had trained
+since the step after which its state was kept: from the end of that step to the kill. The weights at the end are
+compared with those of a training that was left alone.
 """
 
 import argparse
@@ -33,24 +33,19 @@ SOONEST_S, LATEST_S = 2.0, 14.0
 
 
 class Steps(keras.callbacks.Callback):
-    """Writes a line when training begins and after each step: epoch, batches done, and the time."""
+    """Writes a line when training begins and after each step: which step of all it was, and the time."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = path.open("a", buffering=1)
-        self._epoch = 0
         # The file is no state of the training.
         self.get_state, self.set_state = dict, lambda state: None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._file.write(f"begin 0 {time.time()}\n")
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch = epoch
+        self._file.write(f"begin {time.time()}\n")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        epoch = int(self.model.optimizer.iterations) - 1
-        self._file.write(f"{epoch} {batch + 1} {time.time()}\n")
+        self._file.write(f"{int(self.model.optimizer.iterations)} {time.time()}\n")
 
 
 def train(folder: Path, images: int, every_s: float) -> None:
@@ -86,12 +81,11 @@ def start(folder: Path, images: int, every_s: float) -> subprocess.Popen:
     return subprocess.Popen(list(map(str, words)), stderr=subprocess.DEVNULL)
 
 
-def read_steps(folder: Path) -> list[tuple[str, int, float]]:
-    """The lines of a training's steps that are whole: which step of all, batches of its epoch, the time of its end."""
+def read_steps(folder: Path) -> list[tuple[str, float]]:
+    """The lines of a training's steps that are whole: which step of all, from 1, or "begin"; and when it ended."""
     path = folder / "steps.txt"
     lines = path.read_text().splitlines() if path.exists() else []
-    parts = [line.split() for line in lines]
-    return [(step, int(batch), float(moment)) for step, batch, moment in (each for each in parts if len(each) == 3)]
+    return [(parts[0], float(parts[1])) for parts in map(str.split, lines) if len(parts) == 2]
 
 
 def kept_step(folder: Path) -> int:
@@ -100,11 +94,16 @@ def kept_step(folder: Path) -> int:
         return int(archive["optimizer/0"])
 
 
+def count_begun(folder: Path) -> int:
+    """How often a training began or went on."""
+    return [step for step, _ in read_steps(folder)].count("begin")
+
+
 def kill_once(folder: Path, images: int, every_s: float, chance: random.Random) -> float | None:
     """Kills a training at some moment; gives the seconds that were lost, None where it had ended before."""
-    begun = len([step for step, *_ in read_steps(folder) if step == "begin"])
+    begun = count_begun(folder)
     process = start(folder, images, every_s)
-    while process.poll() is None and len([step for step, *_ in read_steps(folder) if step == "begin"]) == begun:
+    while process.poll() is None and count_begun(folder) == begun:
         time.sleep(0.05)
     try:
         process.wait(chance.uniform(SOONEST_S, LATEST_S))
@@ -115,7 +114,7 @@ def kill_once(folder: Path, images: int, every_s: float, chance: random.Random) 
         process.wait()
     kept = kept_step(folder)
     # The last time that this step came: earlier processes may have taken it, too.
-    ended = [moment for step, _, moment in read_steps(folder) if step in (str(kept - 1), "begin")]
+    ended = [moment for step, moment in read_steps(folder) if step in (str(kept), "begin")]
     return killed - ended[-1]
 
 
@@ -135,7 +134,7 @@ def main() -> None:
         whole, cut = Path(folder) / "whole", Path(folder) / "cut"
         began = time.time()
         start(whole, options.images, options.every).wait()
-        moments = [moment for *_, moment in read_steps(whole)]
+        moments = [moment for _, moment in read_steps(whole)]
         print(f"left alone: {time.time() - began:.0f} s, {len(moments) - 1} steps")
         steps_s = np.diff(moments[1:])
         for number in range(options.kills):

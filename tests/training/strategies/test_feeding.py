@@ -18,6 +18,7 @@ class StubSource:
 
     batch_size = BATCH
     on_error = "raise"
+    target_spec = None
 
     def __init__(self, count):
         self.labels = np.arange(count) % 2
@@ -38,7 +39,7 @@ class StubStrategy:
 
     def feeds(self, source, *, epoch, view, shuffle, kept=None, start=0):
         self.asked.append((epoch, view, shuffle))
-        for start in range(0, len(source), BATCH):
+        for start in range(start * BATCH, len(source), BATCH):
             if self.fails_at == (epoch, start // BATCH):
                 raise UnreadableImageError("roses/0042.jpg: cannot be decoded.")
             indices = np.arange(start, min(start + BATCH, len(source)))
