@@ -71,7 +71,7 @@ class Stack(AskedStack):
         engine: EngineName = "auto",
         precision: Precision = "float32",
         storage: StorageName = "float32",
-        class_weight: Mapping[int, float] | Mapping[str, float] | Literal["balanced"] | None = None,
+        class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
         callbacks: Any = (),
         shuffle: bool | None = None,
         verbose: int | str = "auto",
@@ -112,14 +112,14 @@ class Stack(AskedStack):
             storage: as which numbers features are kept: "float32", "float16", "bfloat16", or "auto" for the smallest
                 that costs no accuracy on a sample.
             class_weight: weights of the loss by class name or number; "balanced" gives every class the same say, as
-                `train.class_weights()` does.
+                `train.class_weights()` does. Of several outputs a dictionary of these by output.
             callbacks: any Keras callbacks, one or several; their model is the whole stack's, `stack.model`. All phases
                 are one training to them, with one begin and one end, but EarlyStopping and ReduceLROnPlateau begin
                 afresh in every phase. In place of BackupAndRestore give `checkpoint`.
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
-            checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
-                continues from it, when it was interrupted, and ends with the same weights: what learned, optimizer,
+            checkpoint: a folder in which the state is kept before each phase, after each epoch and within it. The same
+                call continues from it, when it was interrupted, and ends with the same weights: what learned, optimizer,
                 random numbers and the state of callbacks are kept, without pickle. A callback of yours may say what is
                 to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes that
                 change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.

@@ -21,7 +21,8 @@ class Phase:
         train: names of stages, or patterns of layers like "base/block_16*"; everything else is frozen. None leaves
             every layer as it is.
         epochs: how many epochs, at most.
-        optimizer: a Keras optimizer or its name; by default a fresh one like the stack's.
+        optimizer: a Keras optimizer or its name; by default a fresh one like the stack's. One that several phases are
+            given is copied, without its state, where other weights learn.
         learning_rate: sets the optimizer's learning rate.
         loss: the loss of this phase; by default the stack's.
         loss_at: the stage whose output the loss looks at; by default the last one. The stages after it do not run in
