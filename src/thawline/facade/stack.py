@@ -119,10 +119,11 @@ class Stack(AskedStack):
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
             checkpoint: a folder in which the state is kept before each phase, after each epoch and within it. The same
-                call continues from it, when it was interrupted, and ends with the same weights: what learned, optimizer,
-                random numbers and the state of callbacks are kept, without pickle. A callback of yours may say what is
-                to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes that
-                change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.
+                call continues from it, when it was interrupted, and ends with the same weights: what learned,
+                optimizer, random numbers and the state of callbacks are kept, without pickle. A callback of yours may
+                say what is to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes
+                that change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is
+                over.
             checkpoint_every: how often the state is kept within an epoch, too: seconds, or a time like "30s", "5min" or
                 "1h". What is lost when a training is killed is at most that, the writing and one step. None keeps it
                 between epochs only.
