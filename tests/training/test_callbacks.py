@@ -185,6 +185,12 @@ def test_what_is_no_callback_is_named(given, says):
         as_callbacks(given, "fit()")
 
 
+def test_a_callback_of_the_fit_and_of_a_phase_is_refused(train):
+    stop = keras.callbacks.EarlyStopping()
+    with pytest.raises(ArgumentError, match=r"The same EarlyStopping is among the callbacks of fit\(\) and of phase 2"):
+        train([tl.Phase("head", 1), tl.Phase("head", 1, callbacks=stop)], callbacks=stop)
+
+
 def test_backup_and_restore_is_refused_with_checkpoint_as_the_way(train, tmp_path):
     class Mine(keras.callbacks.BackupAndRestore):
         pass

@@ -39,6 +39,7 @@ def checked_parts(
     validation = None if validation is None else named_as(validation, train)
     for part in parts:
         _check_names(part)
+        _check_callbacks(part, callbacks)
     for source in (train, validation):
         if source is not None:
             series.check_input(source.spec)
@@ -75,6 +76,16 @@ def check_can_be_saved(series: StageSeries, compiled: Compiled, parts: Sequence[
                 f"checkpoint= saves the stack after each phase, but {name[0].lower()}{name[1:]} cannot be saved: "
                 f"{' '.join(str(error).split())[:300]} Add a get_config(), or train without checkpoint=."
             ) from error
+
+
+def _check_callbacks(part: Part, callbacks: Sequence[Any]) -> None:
+    """Raises ArgumentError for a callback of a phase that the whole fit has as well."""
+    for callback in part.phase.callbacks:
+        if any(callback is other for other in callbacks):
+            raise ArgumentError(
+                f"The same {type(callback).__name__} is among the callbacks of fit() and of phase {part.number}, and "
+                "would be told everything twice. Give it to one of them."
+            )
 
 
 def _check_names(part: Part) -> None:
