@@ -132,7 +132,16 @@ def test_rows_of_0_and_1_are_several_classes_per_image():
         ([1, 2] * 3, {"class_names": [1, 2]}, r"class numbers from 0 to 1; row 1 has 2\. Names are text: give labels"),
         ([0, 1, 2] * 2, {"label_mode": "binary"}, r"needs exactly two classes, but there are 3 \(0, 1, 2\)"),
         ({"a": [0] * 6}, {"label_mode": {"b": "sparse"}}, "label_mode has the output 'b', but labels have a"),
-        (None, {"label_mode": {"b": "sparse"}}, "is a dictionary, but labels are none"),
+        (
+            None,
+            {"label_mode": {"b": "sparse"}},
+            "label_mode is a dictionary, as for several outputs, but labels are no",
+        ),
+        (
+            [0, 1] * 3,
+            {"class_names": {0: "a", 1: "b"}},
+            r"class_names is a dictionary, .* or for one output .* a list in",
+        ),
         (None, {"interpolation": "cubic"}, "interpolation is one of 'nearest', .*; got 'cubic'"),
         (None, {"label_mode": "one_hot"}, "label_mode is one of categorical, .*; got 'one_hot'"),
     ],

@@ -109,8 +109,16 @@ def test_bytes_are_text():
     assert read("sparse", [b"rose", b"tulip"]).class_names == ("rose", "tulip")
 
 
-def test_numbers_that_are_not_all_whole_stay_as_they_are():
-    assert read("sparse", [1.0, 2.5]).class_names == ("1.0", "2.5")
+@pytest.mark.parametrize("given", [[1.0, 2.5], ["1.0", "2.5"], np.array([1.0, 2.5], np.float32)])
+def test_numbers_that_are_not_all_whole_are_classes_as_they_are_which_is_told(given):
+    with pytest.warns(
+        UserWarning, match=r"are numbers like 2\.5, and each value is a class\. .* label_mode='regression'"
+    ):
+        assert read("sparse", given).class_names == ("1.0", "2.5")
+
+
+def test_texts_with_numbers_among_them_are_classes_without_a_word():
+    assert read("sparse", ["1.5", "2.5", "many"]).class_names == ("1.5", "2.5", "many")
 
 
 def test_blanks_around_labels_are_no_part_of_them_which_is_told():

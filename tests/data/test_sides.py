@@ -127,6 +127,16 @@ def test_hidden_folders_and_files_beside_the_sides_change_nothing(image_folder):
     assert list(find_sides(root)) == ["train", "validation"]
 
 
+def test_accents_of_class_folders_may_be_composed_either_way(image_folder):
+    """A Mac takes them apart, and copies them so."""
+    root = image_folder({"train/caf\u00e9": 1, "train/tea": 1, "val/cafe\u0301": 2, "val/tea": 1})
+    parts = ImageFolder.splits(root, **SIZE)
+    assert parts["validation"].class_counts == {"caf\u00e9": 2, "tea": 1}
+    (root / "val/tea").rename(root / "val/.tea")
+    with pytest.raises(DataError, match="is split already"):
+        ImageFolder(root, **SIZE)
+
+
 def test_two_folders_for_one_side_are_refused(image_folder):
     root = image_folder({"train/a": 1, "val/a": 1, "valid/a": 1})
     with pytest.raises(DataError, match=r"'val' and 'valid' in .* are both for validation\. Keep one\."):

@@ -151,6 +151,8 @@ def class_numbers(
             f"({', '.join(names)}). Add it there or leave the row out."
         )
     _tell_odd(labels, rows, index, title)
+    if class_names is None:
+        _tell_fractions(labels, title)
     return names, np.array(found, np.int32)
 
 
@@ -177,6 +179,24 @@ def _tell_odd(labels: Sequence[Any], rows: Sequence[int], names: Mapping[str, in
             "astype(str) makes of an empty cell. It is a class now; leave these rows out, or fill them in.",
             stacklevel=7,
         )
+
+
+def _tell_fractions(labels: Sequence[Any], title: str) -> None:
+    """Says once where labels are rather numbers to learn than classes."""
+    fraction = next((label for label in labels if not _WHOLE.fullmatch(str(label).strip())), None)
+    if fraction is not None and all(_is_number(label) for label in labels):
+        warnings.warn(
+            f"The labels in {title} are numbers like {fraction}, and each value is a class. To learn the numbers "
+            "themselves give label_mode='regression'; for classes give class_names=.",
+            stacklevel=7,
+        )
+
+
+def _is_number(label: Any) -> bool:
+    try:
+        return not isinstance(label, bool | np.bool_) and bool(np.isfinite(float(label)))
+    except (TypeError, ValueError):
+        return False
 
 
 def _composed(text: str) -> str:

@@ -72,11 +72,14 @@ def test_for_never_ends_and_goes_on_like_next():
     ]
 
 
-def test_reset_makes_next_begin_again():
-    batches = tl.ImageDataGenerator().flow(pictures(5), np.arange(5), batch_size=2, seed=1)
-    first = next(batches)[1].tolist()
-    batches.reset()
-    assert next(batches)[1].tolist() == first
+def test_reset_makes_next_begin_again_in_the_next_order():
+    for shuffle in (False, True):
+        batches = tl.ImageDataGenerator().flow(pictures(5), np.arange(5), batch_size=2, seed=1, shuffle=shuffle)
+        first = next(batches)[1].tolist()
+        batches.reset()
+        again = [next(batches)[1].tolist() for _ in range(3)]
+        assert sorted(np.concatenate(again).tolist()) == list(range(5))
+        assert (again[0] == first) is not shuffle
 
 
 def test_a_batch_depends_on_seed_index_and_how_often_it_was_asked_for(folder):

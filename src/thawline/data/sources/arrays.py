@@ -166,7 +166,9 @@ def _labels(given: Any, mode: Any, class_names: Any, count: int, shape: tuple[in
         return Outputs(parts)
     if isinstance(mode, Mapping) or isinstance(class_names, Mapping):
         raise ArgumentError(
-            "label_mode or class_names is a dictionary, but labels are none. Give labels by output, too."
+            f"{'label_mode' if isinstance(mode, Mapping) else 'class_names'} is a dictionary, as for several outputs, "
+            "but labels are no dictionary. Give labels by output, too, or for one output class_names as a list in the "
+            "order of the numbers."
         )
     return _one_set(given, mode, class_names, count, shape, "labels")
 

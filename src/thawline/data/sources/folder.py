@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from thawline.arguments import height_and_width
+from thawline.data.class_order import spelled_as
 from thawline.data.decode import ColorMode, Decoding, FileRange, Interpolation, Resize
 from thawline.data.labels import LabelMode, Labels, class_labels
 from thawline.data.sources.class_folders import list_classes, refuse_one_class
@@ -208,7 +209,7 @@ def _with_classes(options: Mapping[str, Any], train: ImageFolder, folder: Path, 
             )
         return {**options, "label_mode": "none", "classes": None, "class_names": None}
     known = {PurePosixPath(label).parts[0] for label in train.class_names}
-    unknown = [name for name in present if name not in known]
+    unknown = [name for name, own in zip(present, spelled_as(present, known), strict=True) if own not in known]
     if unknown and options.get("classes") is None and options.get("class_names") is None:
         raise DataError(
             f"{str(folder)!r} has the class {unknown[0]!r}, which {str(train.directory)!r} lacks: "

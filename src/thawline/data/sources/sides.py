@@ -5,6 +5,7 @@
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 from thawline.data.sources.scan import subfolders
@@ -63,7 +64,7 @@ def find_sides(directory: str | os.PathLike[str]) -> dict[str, Path] | None:
     named = [(side_of(folder.name), folder) for folder in folders]
     if len(folders) < 2 or any(side is None for side, _ in named) or "train" not in dict(named):
         return None
-    inside = {folder: {entry.name for entry in subfolders(folder)} for folder in folders}
+    inside = {folder: _names_inside(folder) for folder in folders}
     trained = set().union(*(inside[folder] for side, folder in named if side == "train"))
     if not trained or any(names and not names & trained for names in inside.values()):
         return None
@@ -80,11 +81,16 @@ def why_no_sides(directory: Path) -> str:
     named = [folder for folder in folders if side_of(folder.name)]
     if len(named) < 2 or not any(side_of(folder.name) == "train" for folder in named):
         return ""
-    inside = {folder: {entry.name for entry in subfolders(folder)} for folder in named}
+    inside = {folder: _names_inside(folder) for folder in named}
     if set.intersection(*inside.values()):
         return "there are other folders beside them" if len(named) < len(folders) else ""
     most = max(len(names) for folder, names in inside.items() if side_of(folder.name) == "train")
     return "no class folder is in all of them" if most > 1 and all(inside.values()) else ""
+
+
+def _names_inside(folder: Path) -> set[str]:
+    """The names of the folders in one, with accents composed in one way: file systems differ in it."""
+    return {unicodedata.normalize("NFC", entry.name) for entry in subfolders(folder)}
 
 
 def sides_by_name(folders: list[Path]) -> dict[str, Path]:
