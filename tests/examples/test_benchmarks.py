@@ -93,3 +93,11 @@ def test_the_benchmark_of_forecasts_writes_its_figures(run_script, small_base, t
     errors = [content[f"01_{strategy}_error"] for strategy in ("joint", "precomputed", "streamed")]
     assert content["median_error"] == sorted(errors)[1]
     assert content["choices_right"] in (0, 1)
+
+
+def test_the_resume_benchmark_kills_a_training_that_ends_with_the_same_weights(run_script, tmp_path):
+    figures = tmp_path / "resume.json"
+    run_script("benchmarks/resume.py", "--kills", 1, "--images", 1500, "--every", 0.5, "--json", figures)
+    measured = json.loads(figures.read_text())
+    assert measured["weights_differ"] == 0
+    assert measured["lost_seconds_worst"] is None or measured["lost_seconds_worst"] > 0

@@ -301,7 +301,7 @@ def test_a_phase_has_an_optimizer_like_the_compiled_one(small_images, make_stack
     seen = []
 
     class Noting(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
+        def on_epoch_begin(self, epoch, logs=None):
             optimizer = self.model.optimizer
             seen.append((type(optimizer).__name__, round(float(optimizer.learning_rate), 6)))
 

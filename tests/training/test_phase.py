@@ -49,8 +49,12 @@ def test_patterns_are_always_a_tuple(train, expected):
     ("options", "says"),
     [
         ({"probe": "dense"}, "A phase's probe is a Keras layer or model; got str. Put several layers into"),
-        ({"callbacks": keras.callbacks.TerminateOnNaN()}, "A phase's callbacks are a list of Keras callbacks; got <"),
-        ({"callbacks": ["EarlyStopping"]}, "A phase's callbacks are a list of Keras callbacks; got ['EarlyStopping']."),
+        ({"callbacks": keras.callbacks.TerminateOnNaN}, "A phase takes Keras callbacks; got the class TerminateOnNaN"),
+        (
+            {"callbacks": ["EarlyStopping"]},
+            "A phase takes Keras callbacks, one or a list of them; got 'EarlyStopping'.",
+        ),
+        ({"callbacks": [keras.callbacks.BackupAndRestore("kept")]}, "BackupAndRestore cannot continue a training of"),
         ({"early_stopping": 0}, "early_stopping is a number of epochs from 1 up, or a dictionary like {'patience': 3}"),
         ({"early_stopping": True}, "early_stopping is a number of epochs from 1 up, or a dictionary like"),
         ({"early_stopping": {"monitor": "loss"}}, "or a dictionary like {'patience': 3}; got {'monitor': 'loss'}."),

@@ -192,13 +192,19 @@ def probe():
     )
 
 
-def phases():
+def phases(callbacks=()):
     """Everything that has a state of its own: a probe, early stopping, factors. Made anew, as in a new process."""
     stopping = {"patience": 2, "monitor": "loss", "mode": "max"}
     return [
-        tl.Phase("base/last", 3, probe=probe(), early_stopping={**stopping, "patience": 9}),
-        tl.Phase(["head", "base/last"], 9, early_stopping=stopping, learning_rate_factors={"base": 0.1}),
-        tl.Phase("head", 2, loss="mse", metrics=["mae"]),
+        tl.Phase("base/last", 3, probe=probe(), early_stopping={**stopping, "patience": 9}, callbacks=callbacks),
+        tl.Phase(
+            ["head", "base/last"],
+            9,
+            early_stopping=stopping,
+            learning_rate_factors={"base": 0.1},
+            callbacks=callbacks,
+        ),
+        tl.Phase("head", 2, loss="mse", metrics=["mae"], callbacks=callbacks),
     ]
 
 
@@ -221,9 +227,9 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def fit_phases(stack, source, cache, **options):
+def fit_phases(stack, source, cache, callbacks=(), **options):
     # The engine is named because what several tests share is made before "auto" is told to be Keras'.
-    return stack.fit(source, phases=phases(), cache=cache, engine="keras", verbose=0, **options)
+    return stack.fit(source, phases=phases(callbacks), cache=cache, engine="keras", verbose=0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -231,14 +237,14 @@ def uninterrupted(small_images, make_stack, tmp_path_factory):
     """The history and the stack of a training that nobody interrupts."""
     stack = make_stack()
     history = fit_phases(stack, small_images.source(), tl.FeatureCache(tmp_path_factory.mktemp("cache")))
-    assert history.epoch == [0, 1, 2, 3, 4, 5, 12, 13]
+    assert history.epoch == [0, 1, 2, 3, 4, 5, 6, 7]
     assert [mark.best_epoch for mark in history.phases] == [0, 3, None]
     return history, stack
 
 
 @pytest.mark.parametrize(
     ("at", "at_end"),
-    [(0, False), (2, False), (2, True), (4, False), (5, True), (12, False)],
+    [(0, False), (2, False), (2, True), (4, False), (5, True), (6, False)],
     ids=[
         "the probe's first epoch",
         "the probe's last epoch",

@@ -16,7 +16,7 @@ import numpy as np
 from blake3 import blake3
 
 from thawline.arguments import as_whole
-from thawline.data.labels import Targets
+from thawline.data.labels import SampleWeights, Targets, chosen_weights
 from thawline.errors import ArgumentError, DataError, ImageChangedError, UnreadableImageError
 
 # Batches that are ready before they are asked for: enough to bridge a hiccup, few enough to stay small.
@@ -38,7 +38,8 @@ class Batch:
         indices: int64 (n,), each image's index in its source.
         paths: each image's file.
         view: the view that all images show.
-        weights: float32 (n,), how much each image counts in the loss; None where all count the same.
+        weights: float32 (n,), how much each image counts in the loss, for several outputs maybe a dictionary; None
+            where all count the same.
     """
 
     images: np.ndarray
@@ -46,14 +47,14 @@ class Batch:
     indices: np.ndarray
     paths: tuple[Path, ...]
     view: int
-    weights: np.ndarray | None = None
+    weights: SampleWeights = None
 
 
 class Records(Protocol):
     """What batches are made of; a source is one."""
 
     paths: tuple[Path, ...]
-    weights: np.ndarray | None
+    weights: SampleWeights
     batch_size: int
     seed: int
 
@@ -204,7 +205,7 @@ def load_batch(records: Records, indices: np.ndarray, view: int, pool: ThreadPoo
         indices=chosen,
         paths=tuple(records.paths[index] for index in chosen),
         view=view,
-        weights=None if records.weights is None else records.weights[chosen],
+        weights=chosen_weights(records.weights, chosen),
     )
     return [batch]
 

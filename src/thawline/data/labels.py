@@ -453,8 +453,36 @@ def _as_number(value: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else np.array(value, np.float32)
 
 
-def checked_weights(weights: np.ndarray, count: int) -> np.ndarray:
-    """Sample weights as float32 (n,), or an error that says what is wrong with them."""
+# How much each image counts in the loss, float32 (n,); for several outputs maybe a dictionary of these.
+SampleWeights = np.ndarray | dict[str, np.ndarray] | None
+
+
+def checked_weights(weights: Any, count: int, outputs: TargetSpec = None) -> SampleWeights:
+    """Sample weights as float32 (n,), for several outputs maybe by their names, or an error that says what is wrong.
+
+    Args:
+        weights: what was given.
+        count: how many images there are.
+        outputs: what the targets are.
+    """
+    if isinstance(weights, Mapping):
+        known = outputs if isinstance(outputs, dict) else {}
+        unknown = [name for name in weights if name not in known]
+        if unknown:
+            have = f"outputs {', '.join(map(repr, known))}" if known else "one output, which takes an array of weights"
+            raise DataError(f"sample weights are for the output {unknown[0]!r}, but the labels have {have}.")
+        return {name: _checked(part, count) for name, part in weights.items()}
+    return _checked(weights, count)
+
+
+def chosen_weights(weights: SampleWeights, chosen: np.ndarray) -> SampleWeights:
+    """The weights of some images."""
+    if isinstance(weights, dict):
+        return {name: part[chosen] for name, part in weights.items()}
+    return None if weights is None else weights[chosen]
+
+
+def _checked(weights: Any, count: int) -> np.ndarray:
     try:
         checked = np.asarray(weights, np.float32)
     except (TypeError, ValueError):

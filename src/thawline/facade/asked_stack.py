@@ -10,9 +10,10 @@ from thawline.facade.compiled_stack import CompiledStack
 from thawline.features.cache import FeatureCache
 from thawline.features.options import EngineName, FeatureOptions, Precision, StorageName
 from thawline.progress import say
-from thawline.training.fit import FitOptions, plan_fit
+from thawline.training.fit_options import FitOptions
 from thawline.training.learning_rate import LearningRateSweep, find_learning_rate
 from thawline.training.phase import Phase, make_phases
+from thawline.training.plan_fit import plan_fit
 from thawline.training.planning.budget import Budget
 from thawline.training.planning.plan import Plan
 from thawline.training.planning.planner import Measuring

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from thawline.arguments import as_whole
-from thawline.backend import keras
 from thawline.data.sources.holder import SourceHolder, as_source
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError
 from thawline.stack.series import StageSeries
 from thawline.stack.stage import Stage
 from thawline.training.compiled import Compiled
+from thawline.training.keras_names import KINDS, check_names
 from thawline.training.naming import named_as
+from thawline.training.optimizers import find_optimizer
 
 
 class CompiledStack(StageSeries):
@@ -40,7 +41,8 @@ class CompiledStack(StageSeries):
         is another: with `precomputed` on light heads, unless a callback looks at batches or images may be left out.
 
         Raises:
-            ArgumentError: steps_per_execution is neither a whole number from 1 up nor "auto".
+            ArgumentError: Keras has no optimizer, loss or metric of a name, or steps_per_execution is neither a whole
+                number from 1 up nor "auto".
         """
         is_free_in_steps = isinstance(steps_per_execution, str) and steps_per_execution == "auto"
         steps = 1 if is_free_in_steps else as_whole(steps_per_execution) or 0
@@ -57,7 +59,9 @@ class CompiledStack(StageSeries):
             "steps_per_execution": steps,
             "jit_compile": False if jit_compile == "auto" else jit_compile,
         }
-        self._compiled = Compiled(keras.optimizers.get(optimizer), options, is_free_in_steps)
+        for name, kind in (("loss", "loss"), ("metrics", "metric"), ("weighted_metrics", "metric")):
+            check_names(options[name], KINDS[kind], "compile()")
+        self._compiled = Compiled(find_optimizer(optimizer, "compile()"), options, is_free_in_steps)
         self.model.compile(optimizer=self._compiled.optimizer, **options)
 
     def _notes(self) -> dict[str, Any]:

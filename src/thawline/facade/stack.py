@@ -20,8 +20,11 @@ from thawline.features.options import EngineName, FeatureOptions, Precision, Sto
 from thawline.progress import say
 from thawline.stack.saved_file import read_stack
 from thawline.training.answer import evaluate, predict
+from thawline.training.callbacks import as_callbacks
+from thawline.training.checkpoints.every import as_seconds
 from thawline.training.class_weight import weights_by_number
-from thawline.training.fit import FitOptions, fit
+from thawline.training.fit import fit
+from thawline.training.fit_options import FitOptions
 from thawline.training.keras_words import refuse_words
 from thawline.training.naming import named_as
 from thawline.training.phase import Phase, make_phases
@@ -68,11 +71,12 @@ class Stack(AskedStack):
         engine: EngineName = "auto",
         precision: Precision = "float32",
         storage: StorageName = "float32",
-        class_weight: Mapping[int, float] | Mapping[str, float] | Literal["balanced"] | None = None,
-        callbacks: Sequence[Any] = (),
+        class_weight: Mapping[Any, Any] | Literal["balanced"] | None = None,
+        callbacks: Any = (),
         shuffle: bool | None = None,
         verbose: int | str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float | str | None = "5min",
         max_disk: float | None = None,
         max_ram: float | None = None,
         max_time: float | None = None,
@@ -108,15 +112,21 @@ class Stack(AskedStack):
             storage: as which numbers features are kept: "float32", "float16", "bfloat16", or "auto" for the smallest
                 that costs no accuracy on a sample.
             class_weight: weights of the loss by class name or number; "balanced" gives every class the same say, as
-                `train.class_weights()` does.
-            callbacks: any Keras callbacks; their model is the whole stack's, `stack.model`.
+                `train.class_weights()` does. Of several outputs a dictionary of these by output.
+            callbacks: any Keras callbacks, one or several; their model is the whole stack's, `stack.model`. All phases
+                are one training to them, with one begin and one end, but EarlyStopping and ReduceLROnPlateau begin
+                afresh in every phase. In place of BackupAndRestore give `checkpoint`.
             shuffle: whether each epoch has an order of its own; by default it has, unless `flow*` got shuffle=False.
             verbose: 0 silent, 1 or "auto" thawline's progress on stderr, 2 one line per epoch by Keras.
-            checkpoint: a folder in which the state before each phase and after each epoch is kept. The same call
-                continues from it, when it was interrupted, and ends with the same weights: what learned, optimizer,
-                random numbers and the state of callbacks are kept, without pickle. A callback of yours may say what is
-                to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes that
-                change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is over.
+            checkpoint: a folder in which the state is kept before each phase, after each epoch and within it. The same
+                call continues from it, when it was interrupted, and ends with the same weights: what learned,
+                optimizer, random numbers and the state of callbacks are kept, without pickle. A callback of yours may
+                say what is to be kept with `get_state()` and `set_state(state)`, plain values; otherwise its attributes
+                that change are. Beside it lie `phase-1-best.keras` and `phase-1-last.keras`, for each phase that is
+                over.
+            checkpoint_every: how often the state is kept within an epoch, too: seconds, or a time like "30s", "5min" or
+                "1h". What is lost when a training is killed is at most that, the writing and one step. None keeps it
+                between epochs only.
             max_disk: bytes of disk that a phase's features may take; by default nine tenths of what is free. Where
                 those of the thaw line do not fit, the model is cut earlier, or nothing is kept; the plan says so.
             max_ram: bytes of memory that a phase's features and batches may take; by default a quarter of what is free.
@@ -148,10 +158,11 @@ class Stack(AskedStack):
         options = FitOptions(
             features=FeatureOptions(cache, engine, precision, storage),
             class_weight=weights_by_number(class_weight, given, images),
-            callbacks=tuple(callbacks),
+            callbacks=as_callbacks(callbacks, "fit()"),
             shuffle=is_shuffled(train) if shuffle is None else shuffle,
             verbose=verbose,
             checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_every_s=None if checkpoint_every is None else as_seconds("checkpoint_every", checkpoint_every),
             announce=say,
             tracking=tuple(tracking),
             budget=Budget(max_disk, max_ram, max_time),
@@ -172,6 +183,7 @@ class Stack(AskedStack):
         precision: Precision = "float32",
         storage: StorageName = "float32",
         return_dict: bool = False,
+        callbacks: Any = (),
         verbose: int | str = "auto",
     ) -> Any:
         """Loss and metrics over all images, without augmentation.
@@ -184,6 +196,7 @@ class Stack(AskedStack):
             strategy: as in `fit`; "auto" takes features from the cache and adds those it lacks.
             cache, engine, precision, storage: as in `fit`; with the same ones its features serve again.
             return_dict: True gives {name: value} instead of a list, as in Keras.
+            callbacks: Keras callbacks, one or several, that are told of the measuring; their model is `stack.model`.
             verbose: 0 is silent.
 
         Returns:
@@ -196,7 +209,15 @@ class Stack(AskedStack):
         """
         compiled, images = self._need_compiled("evaluate"), self._labelled(data, "evaluate")
         features = FeatureOptions(cache, engine, precision, storage)
-        answers = evaluate(self, compiled, images, strategy=strategy, features=features, show_progress=verbose != 0)
+        answers = evaluate(
+            self,
+            compiled,
+            images,
+            strategy=strategy,
+            features=features,
+            callbacks=as_callbacks(callbacks, "evaluate()"),
+            show_progress=verbose != 0,
+        )
         return answers if return_dict else list(answers.values())
 
     def predict(
@@ -209,8 +230,10 @@ class Stack(AskedStack):
         precision: Precision = "float32",
         storage: StorageName = "float32",
         verbose: int | str = "auto",
-    ) -> np.ndarray:
+    ) -> Any:
         """The last stage's answers, float32 (n, ...), in the order of the images, without augmentation.
+
+        Where the last stage has several outputs, a dictionary or a list of arrays, as it gives them.
 
         Classes are in the order of `class_names` of the stack, whatever order the images have them in.
 

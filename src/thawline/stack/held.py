@@ -25,6 +25,11 @@ class HeldModel(keras.Model):  # type: ignore[misc]
         self.built = True
 
     @property
+    def output_names(self) -> list[str] | None:
+        """What Keras names the figures of several outputs by: as without the first part."""
+        return getattr(self.above, "output_names", None)
+
+    @property
     def losses(self) -> list[Any]:
         """What the learning part adds to the loss. A frozen layer's would be a constant that is nowhere else."""
         losses: list[Any] = self.above.losses

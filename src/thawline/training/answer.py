@@ -1,5 +1,6 @@
 """What a trained stack answers: loss and metrics over labelled images, and answers for new ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,24 @@ def evaluate(
     *,
     strategy: str,
     features: FeatureOptions,
+    callbacks: Sequence[Any],
     show_progress: bool,
 ) -> dict[str, float]:
     """Loss and metrics over a source, by name, in the order of `compile`; see `thawline.Stack.evaluate`."""
     source = source.unaugmented()
     series.check_input(source.spec)
-    series.check_targets(source.target_spec, len(source.class_names))
+    if source.target_spec is not None or compiled.options["loss"] is not None:
+        series.check_targets(source.target_spec, len(source.class_names))
     runner = _prepared(series, source, strategy, features, show_progress)
     if not runner.model.compiled or runner.model.optimizer is not compiled.optimizer:
         runner.model.compile(optimizer=compiled.optimizer, **compiled.options)
     with EpochFeed(runner, source) as feed:
-        end = EpochEnd(None, feed)
-        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True, callbacks=[end])
+        told = keras.callbacks.CallbackList(
+            [EpochEnd(None, feed), *callbacks], model=runner.model, verbose=0, epochs=1, steps=feed.num_batches
+        )
+        for callback in callbacks:
+            callback.set_model(series.model)
+        answer: dict[str, float] = runner.model.evaluate(feed.for_keras, verbose=0, return_dict=True, callbacks=told)
     # Keras sorts the dictionary by name; its list has the order of `compile`.
     names = [part.name for metric in runner.model.metrics for part in getattr(metric, "metrics", [metric])]
     return {name: answer[name] for name in sorted(answer, key=(names + sorted(answer)).index)}
@@ -44,7 +51,7 @@ def evaluate(
 
 def predict(
     series: StageSeries, source: ImageSource, *, strategy: str, features: FeatureOptions, show_progress: bool
-) -> np.ndarray:
+) -> Any:
     """Answers for a source in the order of its indices; see `thawline.Stack.predict`.
 
     With the source's on_error="skip" the answers for a bad image are NaN: every image keeps its row.
@@ -59,7 +66,8 @@ def predict(
             answers.append(_answer(runner.model, feed.inputs, len(feed.indices), batch_size))
             answered.append(feed.indices)
             advance(len(feed.indices))
-    return _one_for_each(np.concatenate(answers), np.concatenate(answered), source)
+    indices = np.concatenate(answered)
+    return keras.tree.map_structure(lambda *rows: _one_for_each(np.concatenate(rows), indices, source), *answers)
 
 
 def _one_for_each(answers: np.ndarray, indices: np.ndarray, source: ImageSource) -> np.ndarray:
@@ -77,12 +85,14 @@ def _one_for_each(answers: np.ndarray, indices: np.ndarray, source: ImageSource)
     return filled
 
 
-def _answer(model: Any, inputs: Any, count: int, batch_size: int) -> np.ndarray:
-    """Answers for one batch, which is filled up: Keras would compile the model anew for another batch size."""
+def _answer(model: Any, inputs: Any, count: int, batch_size: int) -> Any:
+    """Answers for one batch, an array or several as the model gives them.
+
+    The batch is filled up: Keras would compile the model anew for another batch size.
+    """
     fill = [(0, batch_size - count)]
     filled = keras.tree.map_structure(lambda rows: np.pad(rows, fill + [(0, 0)] * (rows.ndim - 1)), inputs)
-    answers: np.ndarray = model.predict_on_batch(filled)
-    return answers[:count]
+    return keras.tree.map_structure(lambda rows: rows[:count], model.predict_on_batch(filled))
 
 
 def _prepared(

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thawline.backend import keras
 from thawline.errors import ArgumentError
+from thawline.training.optimizers import built_for, find_optimizer, fresh_copy, remember_unbuilt
 from thawline.training.part import Part
 from thawline.training.rates import scale_learning_rates
 
@@ -30,11 +30,12 @@ class Compiled:
 
     def __post_init__(self) -> None:
         self.kind = type(self.optimizer)
-        self._config = self.optimizer.get_config()
+        self.given = self.optimizer
+        self.optimized = self.optimized or built_for(self.optimizer)
 
     def fresh_optimizer(self) -> Any:
-        """An optimizer as `compile` was given it: no state, and the learning rate of then."""
-        return self.kind.from_config(self._config)
+        """The optimizer that `compile` was given, as it was before it was built: no state, and its first rate."""
+        return fresh_copy(self.given)
 
     def start_anew(self) -> None:
         """Forgets the optimizer in use with its state."""
@@ -43,6 +44,7 @@ class Compiled:
     def build_optimizer(self, variables: Sequence[Any]) -> None:
         """Builds the optimizer in use for these weights, unless it is built."""
         if not self.optimizer.built:
+            remember_unbuilt(self.optimizer)
             self.optimizer.build(list(variables))
             self.optimized = tuple(id(variable) for variable in variables)
 
@@ -68,10 +70,13 @@ class Compiled:
         is_stacks = wanted == tuple(id(variable) for variable in part.stack.model.trainable_variables)
         optimizer = self.optimizer
         if phase.optimizer is not None:
-            optimizer = keras.optimizers.get(phase.optimizer)
+            optimizer = find_optimizer(phase.optimizer, f"Phase {part.number}")
+            if built_for(optimizer) not in ((), wanted):
+                optimizer = fresh_copy(optimizer)
         elif not is_stacks or self.is_phases_own or self.optimized not in ((), wanted):
             # An optimizer belongs to the weights it was built for.
             optimizer = self.fresh_optimizer()
+        remember_unbuilt(optimizer)
         if phase.learning_rate is not None:
             _set_learning_rate(optimizer, phase.learning_rate, part.number)
         if not optimizer.built:
@@ -80,6 +85,13 @@ class Compiled:
         if is_stacks:
             self.optimizer, self.optimized, self.is_phases_own = optimizer, wanted, phase.optimizer is not None
         return optimizer
+
+    def check_rate(self, part: Part) -> None:
+        """Raises ArgumentError when a phase sets the rate of an optimizer that has a schedule."""
+        given = part.phase.optimizer
+        optimizer = self.given if given is None else find_optimizer(given, f"Phase {part.number}")
+        if part.phase.learning_rate is not None:
+            _set_learning_rate(fresh_copy(optimizer), part.phase.learning_rate, part.number)
 
 
 def _set_learning_rate(optimizer: Any, rate: float, number: int) -> None:

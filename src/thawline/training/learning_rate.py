@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from thawline.arguments import plain, whole_number
-from thawline.backend import keras
 from thawline.data.batches import epoch_order
 from thawline.data.sources.source import ImageSource
 from thawline.errors import ArgumentError, DivergedError, MissingDependencyError
@@ -32,6 +31,7 @@ from thawline.progress import progress
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.compiled import Compiled
+from thawline.training.optimizers import find_optimizer, fresh_copy, set_constant_rate
 from thawline.training.part import Part, check_answers, make_part
 from thawline.training.phase import Phase
 from thawline.training.planning.disk import Disk
@@ -313,11 +313,8 @@ def _some(source: ImageSource, steps: int) -> ImageSource:
 def _optimizer(compiled: Compiled, part: Part, rate: float) -> Any:
     """A fresh optimizer like the phase's, without its schedule, with the factors of its layers."""
     given = part.phase.optimizer
-    optimizer = compiled.fresh_optimizer() if given is None else keras.optimizers.get(given)
-    config = optimizer.get_config()
-    if "learning_rate" in config:
-        config["learning_rate"] = rate
-    optimizer = type(optimizer).from_config(config)
+    optimizer = compiled.fresh_optimizer() if given is None else fresh_copy(find_optimizer(given, "phase"))
+    set_constant_rate(optimizer, rate)
     optimizer.build(part.series.model.trainable_variables)
     scale_learning_rates(optimizer, part.learning_rate_factors())
     return optimizer

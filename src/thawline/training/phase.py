@@ -7,6 +7,7 @@ from typing import Any
 from thawline.arguments import as_whole, plain
 from thawline.backend import keras
 from thawline.errors import ArgumentError
+from thawline.training.callbacks import as_callbacks
 from thawline.training.phase_words import check_words
 
 
@@ -18,14 +19,16 @@ class Phase:
         train: names of stages, or patterns of layers like "base/block_16*"; everything else is frozen. None leaves
             every layer as it is.
         epochs: how many epochs, at most.
-        optimizer: a Keras optimizer or its name; by default a fresh one like the stack's.
+        optimizer: a Keras optimizer or its name; by default a fresh one like the stack's. One that several phases are
+            given is copied, without its state, where other weights learn.
         learning_rate: sets the optimizer's learning rate.
         loss: the loss of this phase; by default the stack's.
         loss_at: the stage whose output the loss looks at; by default the last one. The stages after it do not run in
             this phase, and its losses and metrics, those on validation images too, are those of the stages up to it.
         probe: a Keras layer or model that turns an output which is no answer into one, for this phase only: it is put
             on the output of `loss_at` (by default of the last stage that `train` names), learns along, and is dropped.
-        callbacks: Keras callbacks for this phase only, beside those of `fit`.
+        callbacks: Keras callbacks for this phase only, one or several, beside those of `fit`; they begin and end with
+            the phase.
         early_stopping: ends the phase when it got no better for so many epochs, and sets what learns back to the best
             epoch. A number is the patience, on val_loss (on loss without validation); or a dictionary with "patience"
             and any of "monitor", "min_delta" and "mode", as in `keras.callbacks.EarlyStopping`.
@@ -51,7 +54,7 @@ class Phase:
     loss: Any = None
     loss_at: str | None = None
     probe: Any = None
-    callbacks: Sequence[Any] = ()
+    callbacks: Any = ()
     early_stopping: int | Mapping[str, Any] | None = None
     learning_rate_factors: Mapping[str, float] | None = None
     strategy: str = "auto"
@@ -72,10 +75,7 @@ class Phase:
                 f"A phase's probe is a Keras layer or model; got {type(self.probe).__name__}. "
                 "Put several layers into keras.Sequential([...])."
             )
-        if not isinstance(self.callbacks, list | tuple) or any(
-            not isinstance(callback, keras.callbacks.Callback) for callback in self.callbacks
-        ):
-            raise ArgumentError(f"A phase's callbacks are a list of Keras callbacks; got {self.callbacks!r}.")
+        object.__setattr__(self, "callbacks", as_callbacks(self.callbacks, "A phase"))
 
     @property
     def patterns(self) -> tuple[str, ...]:

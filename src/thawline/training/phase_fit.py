@@ -6,10 +6,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from thawline.backend import keras
+from thawline.training.callbacks import PhaseCallbacks, WholeFit
 from thawline.training.checkpoints.phase_files import BestWeights
 from thawline.training.display import EpochDisplay
 from thawline.training.strategies.feeding import EpochEnd, EpochFeed
+from thawline.training.untouched import assign
 from thawline.training.watch import BestEpoch, LastGoodEpoch
 
 AfterEpoch = Callable[[int, dict[str, Any], bool], None]
@@ -29,12 +33,18 @@ class PhaseFit:
         held_out: the validation images, if there are any.
         steps: training steps that Keras takes in one go.
         callbacks: the users' callbacks.
+        times: notes how long epochs take.
+        whole: those among them that the whole training tells of its begin.
+        is_last: whether the training ends with this phase.
         guard: stops when numbers are no longer finite.
         best: who remembers the best epoch: early stopping, or one that only looks.
+        before: is told when the models are compiled, before any callback begins.
         on_begin: is told when the callbacks have begun.
+        after_batch: is told after each step which batch of the epoch comes next, from 0.
         after_epoch: is told the number, the figures and whether training stops after each epoch.
         display: shows the epochs, if something is shown.
         has_lines: whether Keras writes a line per epoch.
+        metrics: the state of the metrics in the middle of the first epoch, where batches of it are passed over.
     """
 
     model: Any
@@ -46,12 +56,18 @@ class PhaseFit:
     held_out: EpochFeed | None
     steps: int
     callbacks: Sequence[Any]
+    times: Any
+    whole: WholeFit
+    is_last: bool
     guard: LastGoodEpoch
     best: BestEpoch | BestWeights | None
+    before: Callable[[], None]
     on_begin: Callable[[], None]
+    after_batch: Callable[[int], None]
     after_epoch: AfterEpoch
     display: EpochDisplay | None
     has_lines: bool
+    metrics: Sequence[np.ndarray] = ()
 
     def run(self, first: int, last: int) -> float:
         """Fits the epochs from first (counted from 0) up to last; gives the seconds that it took."""
@@ -63,6 +79,7 @@ class PhaseFit:
         self.stack_model.stop_training = False
         started = time.perf_counter()
         try:
+            self.before()
             with self.feed, self.held_out or nullcontext():
                 self._build_metrics()
                 self.model.fit(
@@ -84,29 +101,35 @@ class PhaseFit:
 
         That would be a third of a second per phase. The batch is the one that Keras looks at first anyway.
         """
+        if self.feed.passed_over:
+            # Their state is put back before any step: losses and metrics have all their variables here.
+            self.model._symbolic_build(data_batch=self.feed[0])
         metrics = self.model._compile_metrics
-        inputs, targets = self.feed[0][:2]
-        if metrics is not None and targets is not None:
+        inputs, *targets = self.feed[0][:2]
+        if metrics is not None and not metrics.built and targets:
             specs = keras.tree.map_structure(lambda rows: keras.KerasTensor(rows.shape, rows.dtype.name), inputs)
-            metrics.build(targets, self.model.compute_output_spec(specs))
+            metrics.build(targets[0], self.model.compute_output_spec(specs))
 
     def _callback_list(self, last: int) -> Any:
         """The guard comes first, so that no callback saves what is not finite."""
         best = [] if self.best is None else [self.best]
         display = [] if self.display is None else [self.display]
-        callbacks = keras.callbacks.CallbackList(
-            [EpochEnd(self.feed, self.held_out), self.guard, *self.callbacks, *best, _EpochCallback(self), *display],
-            add_history=True,
-            add_progbar=self.has_lines,
+        own = [EpochEnd(self.feed, self.held_out), self.guard]
+        told = [self.times, *best, _EpochCallback(self), *display]
+        return PhaseCallbacks(
+            [*own, *self.callbacks, *told],
+            users=(*self.callbacks, *best),
+            told_again=(*own, *told),
+            middle=(self.feed.epoch, self.feed.passed_over),
+            whole=self.whole,
+            is_last=self.is_last,
             model=self.model,
+            stack_model=self.stack_model,
+            add_progbar=self.has_lines,
             verbose=2,
             epochs=last,
             steps=self.feed.num_batches,
         )
-        for callback in (*self.callbacks, *best):
-            # What a user's callback saves or reads is the whole stack, whatever part of it is fitted.
-            callback.set_model(self.stack_model)
-        return callbacks
 
 
 class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
@@ -121,9 +144,14 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._fit.feed.epoch = epoch
+        if self._fit.feed.passed_over:
+            # Keras has just set them to zero.
+            assign(self._fit.model.metrics_variables, self._fit.metrics)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._pass_on_a_stop()
+        if not self.model.stop_training:
+            self._fit.after_batch(self._fit.feed.next_batch(min(batch + 1, self._fit.feed.num_batches) - 1))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._pass_on_a_stop()

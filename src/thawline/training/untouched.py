@@ -25,21 +25,30 @@ def left_as_it_was(series: StageSeries, compiled: Compiled, *others: Any) -> Ite
         others: Keras models that the block trains along, such as a phase's probe.
     """
     models = [series.model, *others]
-    layers = [(layer, layer.trainable) for model in models for layer in model._flatten_layers()]
     variables = [variable for model in models for variable in model.variables]
     state, reading = values_of(variables), series.reading
     class_names, output_class_names = series.class_names, series.output_class_names
     drawn, arrays = random_state()
+    try:
+        with frozen_as_they_were(models):
+            yield
+    finally:
+        series.class_names, series.output_class_names, series.reading = class_names, output_class_names, reading
+        assign(variables, state)
+        put_random_state(drawn, arrays)
+        series.model.compile(optimizer=compiled.optimizer, **compiled.options)
+
+
+@contextmanager
+def frozen_as_they_were(models: Sequence[Any]) -> Iterator[None]:
+    """Whatever the block freezes or thaws, afterwards the same layers of these models learn as before."""
+    layers = [(layer, layer.trainable) for model in models for layer in model._flatten_layers()]
     try:
         yield
     finally:
         # From the outside in: setting a model sets all its layers.
         for layer, trainable in layers:
             layer.trainable = trainable
-        series.class_names, series.output_class_names, series.reading = class_names, output_class_names, reading
-        assign(variables, state)
-        put_random_state(drawn, arrays)
-        series.model.compile(optimizer=compiled.optimizer, **compiled.options)
 
 
 def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
@@ -54,5 +63,5 @@ def assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
 
 
 def renewed(thing: Any) -> Any:
-    """The same optimizer without a state, or the same layer or model with fresh weights."""
+    """The same layer or model with fresh weights."""
     return type(thing).from_config(thing.get_config())

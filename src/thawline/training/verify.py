@@ -21,10 +21,12 @@ from thawline.stack.held import HeldModel
 from thawline.stack.series import StageSeries
 from thawline.stack.thaw import freeze_and_thaw
 from thawline.training.compiled import Compiled
-from thawline.training.fit import FitOptions, fit
+from thawline.training.fit import fit
+from thawline.training.fit_options import FitOptions
+from thawline.training.optimizers import find_optimizer, fresh_copy
 from thawline.training.phase import Phase
 from thawline.training.planning.phase_plan import STRATEGY_NAMES
-from thawline.training.untouched import assign, left_as_it_was, renewed, values_of
+from thawline.training.untouched import assign, left_as_it_was, values_of
 
 # Features that are further apart (relative to the largest) differ by more than the order of sums.
 _LAST_BITS = 1e-4
@@ -162,7 +164,7 @@ def _train(
     losses = _Losses()
     options = FitOptions(features=features, callbacks=(losses,), verbose=0)
     own = Compiled(compiled.fresh_optimizer(), {**compiled.options, "steps_per_execution": 1})
-    optimizer = None if phase.optimizer is None else renewed(keras.optimizers.get(phase.optimizer))
+    optimizer = None if phase.optimizer is None else fresh_copy(find_optimizer(phase.optimizer, "phase"))
     short = replace(phase, epochs=_EPOCHS, views=_EPOCHS, optimizer=optimizer, callbacks=(), early_stopping=None)
     fit(series, own, source, [short], validation_data=None, options=options)
     return _Trained(np.array(losses.values), values_of(series.model.weights))

@@ -78,11 +78,21 @@ class LastGoodEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._optimizer = optimizer
         self._epoch = 0
         self._batches_seen = 0
+        self._middle = (0, 0)
         self._good = values_of(moving)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The weights of the last good epoch, by names that hold in the next process."""
+        return {f"good/{index}": values for index, values in enumerate(self._good)}
+
+    def resume(self, epoch: int, batches: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on in the middle of an epoch, of which so many batches are done, with what `arrays` gave."""
+        self._middle = (epoch, batches)
+        self._good = [arrays[f"good/{index}"] for index in range(len(self._moving))]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes where the training is."""
-        self._epoch, self._batches_seen = epoch, 0
+        self._epoch, self._batches_seen = epoch, self._middle[1] if epoch == self._middle[0] else 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the loss; Keras gives it as a number with every batch, or with the last of several."""

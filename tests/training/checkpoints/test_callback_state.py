@@ -212,7 +212,7 @@ def test_lines_of_a_csv_log_that_come_again_are_cut_off(tmp_path):
     first.csv_file.close()
     second = log()
     states = CallbackStates([second])
-    states.begin_again(kept, is_mid_phase=True)
+    states.begin_again(kept, [second], had_begun=True)
     second.on_train_begin()
     states.put_back(kept, arrays)
     second.on_epoch_end(1, {"loss": 0.5})

@@ -18,6 +18,7 @@ class StubSource:
 
     batch_size = BATCH
     on_error = "raise"
+    target_spec = None
 
     def __init__(self, count):
         self.labels = np.arange(count) % 2
@@ -36,13 +37,13 @@ class StubStrategy:
         self.given = []
         self.fails_at = fails_at
 
-    def feeds(self, source, *, epoch, view, shuffle, kept=None):
+    def feeds(self, source, *, epoch, view, shuffle, kept=None, start=0):
         self.asked.append((epoch, view, shuffle))
-        for start in range(0, len(source), BATCH):
-            if self.fails_at == (epoch, start // BATCH):
+        for first in range(start * BATCH, len(source), BATCH):
+            if self.fails_at == (epoch, first // BATCH):
                 raise UnreadableImageError("roses/0042.jpg: cannot be decoded.")
-            indices = np.arange(start, min(start + BATCH, len(source)))
-            self.given.append((epoch, start // BATCH))
+            indices = np.arange(first, min(first + BATCH, len(source)))
+            self.given.append((epoch, first // BATCH))
             yield Feed(indices[:, None].astype("float32"), indices[:, None].astype("float32"), indices)
 
 

@@ -44,6 +44,7 @@ class ImageArrays(ImageSource):
             values; names are sorted as text, as class folders are ("10" comes before "2"). A dictionary for several
             outputs.
         sample_weights: float32 (n,), from 0 up: how much each image counts in the loss; None where all count the same.
+            Of several outputs one array for all, or a dictionary by output, where those that are left out count 1.
         masks: for each image a mask of its size, whole numbers from 0 to 65,535 or booleans, (n, height, width) or (n,
             height, width, 1). Targets are the masks then, uint8 (n, height, width, 1), int32 for class numbers above
             255, which are resized to the nearest pixel and get the geometry of their image's view; where all masks

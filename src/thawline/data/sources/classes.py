@@ -82,6 +82,24 @@ class HasClasses:
         parts = self._labels.parts if isinstance(self._labels, Outputs) else {}
         return {name: part.class_names for name, part in parts.items() if part.answers_classes}
 
+    @property
+    def output_labels(self) -> dict[str, np.ndarray]:
+        """The class of each image, int32 (len,), for each of several outputs that shows one class per image.
+
+        Example:
+            >>> from thawline.data.sources.arrays import ImageArrays
+            >>> labels = {"kind": ["rose", "fern"], "height": [0.4, 0.7]}
+            >>> modes = {"kind": "sparse", "height": "regression"}
+            >>> ImageArrays(np.zeros((2, 8, 8, 3), np.uint8), labels, label_mode=modes).output_labels["kind"].tolist()
+            [1, 0]
+        """
+        parts = self._labels.parts if isinstance(self._labels, Outputs) else {}
+        return {
+            name: part.values[self.rows]
+            for name, part in parts.items()
+            if isinstance(part, Categorical | Sparse | Binary) and part.values is not None
+        }
+
     def label_text(self, index: int) -> str:
         """The label of an image for people: its class, its classes or its numbers; empty where there is none.
 

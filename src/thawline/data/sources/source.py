@@ -17,7 +17,7 @@ from thawline.arguments import share, whole_number
 from thawline.data.augment import Augmentation, Draw
 from thawline.data.balance import repeat_to_balance
 from thawline.data.batches import EpochBatches, iterate, view_of_epoch
-from thawline.data.labels import ClassLabels, Labels, Targets, TargetSpec, checked_weights
+from thawline.data.labels import ClassLabels, Labels, Targets, TargetSpec, checked_weights, chosen_weights
 from thawline.data.pixels import PixelMode, cache_pictures
 from thawline.data.preview import Preview, preview
 from thawline.data.sources.classes import HasClasses
@@ -46,7 +46,7 @@ class ImageSource(HasClasses, LeavesOut, NoArray):
         labels: what is known of each image, or None: its class, int32 (len,); for several classes per image float32
             (len, classes); for numbers float32 (len, k).
         class_names: the classes in the order of their numbers; empty where there are none.
-        weights: float32 (len,), how much each image counts in the loss, or None.
+        weights: float32 (len,), how much each image counts in the loss, or None; maybe a dictionary by output.
         augmentation: what happens to the images, or None.
         shuffle: whether each epoch of a training has an order of its own.
     """
@@ -60,7 +60,7 @@ class ImageSource(HasClasses, LeavesOut, NoArray):
         *,
         batch_size: int,
         seed: int,
-        weights: np.ndarray | None = None,
+        weights: Any = None,
     ) -> None:
         self.pictures = pictures
         self.batch_size = whole_number("batch_size", batch_size)
@@ -69,7 +69,7 @@ class ImageSource(HasClasses, LeavesOut, NoArray):
         self.rows = np.arange(len(pictures.names))
         self.class_names = labels.class_names
         self.labels = labels.values
-        self.weights = None if weights is None else checked_weights(weights, len(self.rows))
+        self.weights = None if weights is None else checked_weights(weights, len(self.rows), labels.spec)
         self._labels = labels
         self._copies = Copies(pictures, self.rows)
         self.augmentation: Augmentation | None = None
@@ -284,7 +284,7 @@ class ImageSource(HasClasses, LeavesOut, NoArray):
         changed.rows = self.rows[chosen]
         changed.paths = tuple(self.paths[index] for index in chosen)
         changed.labels = None if self.labels is None else self.labels[chosen]
-        changed.weights = None if self.weights is None else self.weights[chosen]
+        changed.weights = chosen_weights(self.weights, chosen)
         changed._copies = Copies(self.pictures, changed.rows)
         return changed
 
@@ -449,7 +449,8 @@ class ImageSource(HasClasses, LeavesOut, NoArray):
 
     def target_content(self) -> bytes:
         """What targets and weights depend on, to tell one training from another."""
-        weights = b"" if self.weights is None else self.weights.tobytes()
+        given = self.weights if isinstance(self.weights, dict) else {"": self.weights}
+        weights = b"".join(name.encode() + part.tobytes() for name, part in given.items() if part is not None)
         try:
             return self._labels.content(self.rows) + weights
         except BAD_IMAGE:

@@ -8,7 +8,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,10 +71,18 @@ class CallbackStates:
         arrays: Arrays = {}
         return {kept.name: kept.state(arrays) for kept in self._kept}, arrays
 
-    def begin_again(self, state: Mapping[str, Any], *, is_mid_phase: bool) -> None:
-        """To be called before callbacks begin a phase that goes on: files that they write to are not begun anew."""
+    def begin_again(self, state: Mapping[str, Any], callbacks: Sequence[Any], *, had_begun: bool) -> None:
+        """To be called before some of the callbacks begin in another process, where they go on.
+
+        Args:
+            state: what `state` gave in the interrupted one.
+            callbacks: those that begin.
+            had_begun: whether they had begun when the state was kept: files that they write to are not begun anew.
+        """
+        begin = {id(callback) for callback in callbacks}
         for kept in self._kept:
-            kept.begin_again(state.get(kept.name), is_mid_phase=is_mid_phase)
+            if id(kept.callback) in begin:
+                kept.begin_again(state.get(kept.name), had_begun=had_begun)
 
     def put_back(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Sets callbacks to a state; those that it does not know stay as they are."""
@@ -88,7 +96,7 @@ class _Kept:
 
     def __init__(self, callback: Any, name: str) -> None:
         self.name = name
-        self._callback = callback
+        self.callback = callback
         self._changed: set[str] = set()
         self._told: set[str] = set()
         self._speaks = all(callable(getattr(callback, word, None)) for word in ("get_state", "set_state"))
@@ -103,7 +111,7 @@ class _Kept:
     def state(self, arrays: Arrays) -> dict[str, Any]:
         if self._speaks:
             try:
-                return {"own": pack(self._callback.get_state(), arrays, f"callbacks/{self.name}")}
+                return {"own": pack(self.callback.get_state(), arrays, f"callbacks/{self.name}")}
             except NotPlainError:
                 raise ArgumentError(
                     f"get_state() of {self._what} gives something that cannot be kept: give None, numbers, strings, "
@@ -120,40 +128,43 @@ class _Kept:
                 self._tell(key, value)
             else:
                 arrays |= own
-        if isinstance(self._callback, keras.callbacks.CSVLogger):
-            return {"attributes": {}, "bytes": _size(self._callback.filename)}
+        if isinstance(self.callback, keras.callbacks.CSVLogger):
+            return {"attributes": {}, "bytes": _size(self.callback.filename), "columns": self.callback.keys}
         return {"attributes": attributes}
 
-    def begin_again(self, state: Mapping[str, Any] | None, *, is_mid_phase: bool) -> None:
+    def begin_again(self, state: Mapping[str, Any] | None, *, had_begun: bool) -> None:
         if state is None or state.get("bytes") is None:
             return
         # What was written after the state was kept comes again.
-        if (self._callback.append or is_mid_phase) and (_size(self._callback.filename) or 0) > state["bytes"]:
-            os.truncate(self._callback.filename, state["bytes"])
-        if is_mid_phase:
-            self._callback.append = True
+        if (self.callback.append or had_begun) and (_size(self.callback.filename) or 0) > state["bytes"]:
+            os.truncate(self.callback.filename, state["bytes"])
+        if had_begun:
+            self.callback.append = True
 
     def put_back(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         if "own" in state and self._speaks:
-            self._callback.set_state(unpack(state["own"], arrays))
+            self.callback.set_state(unpack(state["own"], arrays))
             return
         for key, packed in state.get("attributes", {}).items():
             self._changed.add(key)
-            put_attribute(self._callback, key, packed, arrays)
+            put_attribute(self.callback, key, packed, arrays)
         if "bytes" in state and "append" in self._at_first:
-            self._callback.append = self._at_first["append"][1]
+            self.callback.append = self._at_first["append"][1]
+        if state.get("columns"):
+            # Later phases may have other figures than those that the file has columns for.
+            self.callback.keys = list(state["columns"])
 
     @property
     def _what(self) -> str:
-        return f"the callback {type(self._callback).__name__}"
+        return f"the callback {type(self.callback).__name__}"
 
     @property
     def _is_keras_own(self) -> bool:
-        return type(self._callback).__module__.startswith("keras.")
+        return type(self.callback).__module__.startswith("keras.")
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
-        is_monitor = hasattr(self._callback, "monitor_op")
-        for key, value in vars(self._callback).items():
+        is_monitor = hasattr(self.callback, "monitor_op")
+        for key, value in vars(self.callback).items():
             # Keras turns the sign of min_delta around when it finds out in which direction a figure should go; a new
             # callback finds that out by itself.
             if key not in _KERAS_OWN and not (is_monitor and key in ("monitor_op", "min_delta")):

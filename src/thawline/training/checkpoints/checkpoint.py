@@ -15,7 +15,10 @@ from thawline.files import replacing
 STATE_FILE = "last.npz"
 
 # The format is raised whenever what is kept changes, or its meaning.
-_FORMAT = 2
+_FORMAT = 3
+
+# thawline 0.1 kept the state between epochs only.
+_READ = (2, _FORMAT)
 
 
 class Checkpoint:
@@ -62,7 +65,7 @@ class Checkpoint:
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             note = json.loads(str(arrays.pop("note")))
-            if note.get("format") != _FORMAT:
+            if note.get("format") not in _READ:
                 raise RunError(
                     f"The checkpoint {str(self._path)!r} was written by another version of thawline. Go on with that "
                     "one, or delete the checkpoint to start anew."

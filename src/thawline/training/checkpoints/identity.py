@@ -1,12 +1,13 @@
 """What makes a training this one, in plain values, so that the state of another is not continued."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from blake3 import blake3
 
 from thawline.data.sources.source import ImageSource
 from thawline.stack.series import StageSeries
+from thawline.training.class_weight import ClassWeight, describe_class_weight
 from thawline.training.compiled import Compiled
 from thawline.training.part import Part
 
@@ -18,7 +19,7 @@ def identify(
     validation: ImageSource | None,
     parts: Sequence[Part],
     shuffle: bool,
-    class_weight: Mapping[int, float] | None,
+    class_weight: ClassWeight | None,
 ) -> dict[str, Any]:
     """What makes a training this one: a checkpoint of another must not be continued."""
     return {
@@ -28,7 +29,7 @@ def identify(
         "training images": describe_source(train),
         "validation images": None if validation is None else describe_source(validation),
         "shuffle": shuffle,
-        "class_weight": None if class_weight is None else sorted(class_weight.items()),
+        "class_weight": describe_class_weight(class_weight),
     }
 
 

@@ -25,6 +25,7 @@ class EpochTimes(keras.callbacks.Callback):  # type: ignore[misc]
         forecast: what the phase was forecast to take; None to compare with nothing.
         first: the number of the phase's first epoch.
         say: takes the sentence.
+        earlier_s: seconds that an interrupted run spent in the first epoch here.
 
     Attributes:
         trained: the cost of each epoch's training steps.
@@ -32,7 +33,11 @@ class EpochTimes(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, forecast: Forecast | None = None, first: int = 0, say: Callable[[str], None] | None = None
+        self,
+        forecast: Forecast | None = None,
+        first: int = 0,
+        say: Callable[[str], None] | None = None,
+        earlier_s: float = 0.0,
     ) -> None:
         super().__init__()
         self.trained: list[Cost] = []
@@ -40,13 +45,21 @@ class EpochTimes(keras.callbacks.Callback):  # type: ignore[misc]
         self._forecast = forecast
         self._first = first
         self._say = say
+        # Seconds that an interrupted run spent in the epoch in whose middle this one goes on.
+        self._earlier_s = earlier_s
         self._began = self._test_began = (0.0, 0.0)
 
     @property
     def last_s(self) -> float:
         """Seconds of the last epoch, validation included."""
         measured = self.measured[-1].wall_s if self.measured else 0.0
-        return self.trained[-1].wall_s + measured
+        earlier_s = self._earlier_s if len(self.trained) == 1 else 0.0
+        return earlier_s + self.trained[-1].wall_s + measured
+
+    @property
+    def so_far_s(self) -> float:
+        """Seconds of the present epoch until now."""
+        return (0.0 if self.trained else self._earlier_s) + _since(self._began).wall_s
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes when an epoch begins."""

@@ -15,7 +15,9 @@ import numpy as np
 from thawline.backend import keras
 from thawline.data.sources.source import ImageSource
 from thawline.stack.cut import Cut
+from thawline.training.callbacks import WholeFit
 from thawline.training.compiled import Compiled
+from thawline.training.optimizers import find_optimizer, fresh_copy
 from thawline.training.part import Part
 from thawline.training.phase_fit import PhaseFit
 from thawline.training.planning.epoch_times import EpochTimes
@@ -24,7 +26,7 @@ from thawline.training.strategies.feeding import EpochFeed
 from thawline.training.strategies.kept import RamFeatures
 from thawline.training.strategies.rows import row_feeds
 from thawline.training.strategies.strategy import Feed, Preparation, unwrap
-from thawline.training.untouched import assign, renewed, values_of
+from thawline.training.untouched import assign, values_of
 from thawline.training.watch import LastGoodEpoch, moving_weights
 
 # Steps are timed for about so long in each of three epochs, the first of which traces.
@@ -77,7 +79,14 @@ class Rehearsal:
         return Preparation()
 
     def feeds(
-        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+        self,
+        source: ImageSource,
+        *,
+        epoch: int,
+        view: int,
+        shuffle: bool,
+        kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> Iterator[Feed]:
         """The batches of one epoch, with the images' own targets."""
 
@@ -85,7 +94,7 @@ class Rehearsal:
             return [np.take(tensor, indices % len(tensor), axis=0) for tensor in self._rows]
 
         row_bytes = sum(tensor.nbytes // len(tensor) for tensor in self._rows)
-        yield from row_feeds(source, read, row_bytes, epoch=epoch, view=view, shuffle=shuffle)
+        yield from row_feeds(source, read, row_bytes, epoch=epoch, view=view, shuffle=shuffle, start=start)
 
 
 def rehearse(
@@ -111,7 +120,7 @@ def rehearse(
     strategy, times = Rehearsal(cut.suffix, rows), EpochTimes()
     optimizer = compiled.fresh_optimizer()
     if part.phase.optimizer is not None:
-        optimizer = renewed(keras.optimizers.get(part.phase.optimizer))
+        optimizer = fresh_copy(find_optimizer(part.phase.optimizer, f"Phase {part.number}"))
     options = compiled.phase_options(part)
     with _metrics_left_alone(options, compiled.options):
         PhaseFit(
@@ -123,10 +132,15 @@ def rehearse(
             feed=EpochFeed(strategy, source),
             held_out=None if measured is None else EpochFeed(strategy, measured),
             steps=steps,
-            callbacks=(times,),
+            callbacks=(),
+            times=times,
+            whole=WholeFit(),
+            is_last=True,
             guard=_QuietGuard(part, moving_weights(cut.suffix), optimizer),
             best=None,
+            before=lambda: None,
             on_begin=lambda: None,
+            after_batch=lambda batches: None,
             after_epoch=lambda epoch, logs, is_stopped: None,
             display=None,
             has_lines=False,

@@ -1,7 +1,7 @@
 """From a strategy to what `keras.Model.fit` takes."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from types import TracebackType
@@ -10,11 +10,12 @@ from typing import Any, Self
 import numpy as np
 
 from thawline.backend import keras
-from thawline.data.batches import view_of_epoch
+from thawline.data.batches import epoch_order, view_of_epoch
+from thawline.data.labels import SampleWeights, chosen_weights
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError
 from thawline.features.options import FeatureOptions
 from thawline.stack.cut import Cut
+from thawline.training.class_weight import ClassWeight, image_weights
 from thawline.training.step_clock import StepClock
 from thawline.training.strategies.joint import Joint, JointModel
 from thawline.training.strategies.kept import RamBudget, RamFeatures
@@ -48,8 +49,9 @@ def make_feeds(
     views: int,
     row_bytes: int,
     shuffle: bool,
-    class_weight: Mapping[int, float] | None,
+    class_weight: ClassWeight | None,
     budget: RamBudget | None = None,
+    start: int = 0,
 ) -> "tuple[EpochFeed, EpochFeed | None]":
     """The feeds of a phase, for training and for validation; features that come again are kept in memory.
 
@@ -61,15 +63,23 @@ def make_feeds(
         views: distinct views of each training image.
         row_bytes: bytes of features per view of an image.
         shuffle: whether each epoch of training has an order of its own.
-        class_weight: weights of the loss by class number.
+        class_weight: weights of the loss by class number, or of several outputs for each.
         budget: the memory for features; by default a quarter of what is free.
+        start: batches of the first epoch to pass over.
     """
     budget = budget or RamBudget()
     kept, held_out = None, None
     if strategy.is_ready and len(epochs) > views:
         kept = budget.reserve(len(train), views, row_bytes)
     feed = EpochFeed(
-        strategy, train, epoch=epochs.start, views=views, shuffle=shuffle, class_weight=class_weight, kept=kept
+        strategy,
+        train,
+        epoch=epochs.start,
+        views=views,
+        shuffle=shuffle,
+        class_weight=class_weight,
+        kept=kept,
+        start=start,
     )
     if validation is not None:
         comes_again = strategy.gives_features and len(epochs) > 1
@@ -95,8 +105,10 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         epoch: the first epoch, from 0; `epoch` may be set at the beginning of each.
         views: distinct views of each image.
         shuffle: whether each epoch has an order of its own.
-        class_weight: weights of the loss by class number, multiplied with the images' own weights.
+        class_weight: weights of the loss by class number, or of several outputs for each; they are multiplied with the
+            images' own weights.
         kept: features that stay in memory from epoch to epoch, until the context is left.
+        start: batches of the first epoch to pass over: it is shorter by so many.
 
     Attributes:
         clock: is told when batches are there.
@@ -110,8 +122,9 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         epoch: int = 0,
         views: int = 1,
         shuffle: bool = False,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: ClassWeight | None = None,
         kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> None:
         super().__init__()
         self.epoch = epoch
@@ -120,13 +133,17 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._source = source
         self._views = views
         self._shuffle = shuffle
-        self._weights = _image_weights(source, class_weight)
+        self._weights = image_weights(source, class_weight)
+        self._start = (epoch, start)
         self._opened = -1
         self._position = 0
         self._kept = kept
         self._batches: Iterator[Feed] = iter(())
         self._looked_at: list[tuple[Any, ...]] = []
         self._error: Exception | None = None
+        # Of each batch that was given, which one of the epoch it is; and of each image, its place in the epoch.
+        self._places: list[int] = []
+        self._place_of = np.zeros(0, np.int64)
         self._context = ExitStack()
         self._length: int | None = None
 
@@ -147,7 +164,24 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     @property
     def may_end_early(self) -> bool:
         """Whether an epoch may have fewer batches than announced."""
-        return self._source.on_error == "skip"
+        return self._source.on_error == "skip" or self._start[1] > 0
+
+    @property
+    def passed_over(self) -> int:
+        """How many batches at the beginning of the present epoch are passed over."""
+        epoch, start = self._start
+        return start if self.epoch == epoch else 0
+
+    def next_batch(self, step: int) -> int:
+        """The place, in the whole epoch, of the batch that comes after this one.
+
+        Args:
+            step: which batch of the epoch was given, from 0, those that were passed over included.
+        """
+        if self._source.on_error == "raise" or not self._places:
+            return step + 1
+        # Batches of bad images only have a place, but are not given.
+        return self._places[min(step - self.passed_over, len(self._places) - 1)] + 1
 
     @property
     def num_batches(self) -> int:
@@ -178,17 +212,22 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
             batch = following
 
     def is_over(self, step: int) -> bool:
-        """Whether the epoch has no batch for this step, counted from 0; to be asked when those before it were given."""
-        return self._length is not None and step >= self._length
+        """Whether the epoch has no batch for this step; to be asked when those before it were given.
+
+        Args:
+            step: counted from 0, with those that are passed over.
+        """
+        return self._length is not None and step >= self._length + self.passed_over
 
     def _batch(self, index: int) -> tuple[Any, ...] | None:
         """The batch at this place of the epoch; None after the last one."""
-        self.clock.make_batch(index)
+        place = index + self.passed_over
+        self.clock.make_batch(place)
         try:
             if index == 0 and not self._is_still_at_the_beginning():
                 self._open()
             if index < len(self._looked_at):
-                self.clock.batch_is_there(index)
+                self.clock.batch_is_there(place)
                 return self._looked_at[index]
             feed = next(self._batches, None)
             if feed is None:
@@ -199,8 +238,10 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
             raise
         if index < _LOOKED_AT:
             self._looked_at.append(batch)
+        if self._source.on_error == "skip":
+            self._places.append(int(self._place_of[feed.indices[0]]) // self._source.batch_size)
         self._position = index + 1
-        self.clock.batch_is_there(index)
+        self.clock.batch_is_there(place)
         return batch
 
     def _is_still_at_the_beginning(self) -> bool:
@@ -210,8 +251,11 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
     def _open(self) -> None:
         view = view_of_epoch(self.epoch, self._views)
         self._batches = self._strategy.feeds(
-            self._source, epoch=self.epoch, view=view, shuffle=self._shuffle, kept=self._kept
+            self._source, epoch=self.epoch, view=view, shuffle=self._shuffle, kept=self._kept, start=self.passed_over
         )
+        if self._source.on_error == "skip":
+            order = epoch_order(len(self._source), self._source.seed, self.epoch, shuffle=self._shuffle)
+            self._places, self._place_of = [], np.argsort(order)
         self._opened, self._position, self._looked_at = self.epoch, 0, []
 
     def __enter__(self) -> Self:
@@ -277,42 +321,20 @@ class _Adapter(_PyDatasetAdapter):  # type: ignore[misc, valid-type]
         return super().get_tf_dataset().with_options(options)
 
 
-def _keras_batch(feed: Feed, weights: np.ndarray | None) -> tuple[Any, ...]:
+def _keras_batch(feed: Feed, weights: SampleWeights) -> tuple[Any, ...]:
+    if feed.targets is None:
+        # A layer may add a loss of its own, which nobody weighs.
+        return (feed.inputs,)
     if weights is None:
         return feed.inputs, feed.targets
-    chosen = weights[feed.indices]
+    chosen = chosen_weights(weights, feed.indices)
     if isinstance(feed.targets, dict):
-        return feed.inputs, feed.targets, {name: _spread(chosen, part) for name, part in feed.targets.items()}
+        by_output = chosen if isinstance(chosen, dict) else dict.fromkeys(feed.targets, chosen)
+        return feed.inputs, feed.targets, {name: _spread(by_output[name], part) for name, part in feed.targets.items()}
     return feed.inputs, feed.targets, _spread(chosen, feed.targets)
 
 
-def _spread(weights: np.ndarray, targets: np.ndarray | None) -> np.ndarray:
+def _spread(weights: Any, targets: np.ndarray) -> np.ndarray:
     """Weights that meet each pixel's loss where targets are maps: Keras' losses of a map are (n, height, width)."""
-    axes = 0 if targets is None else max(targets.ndim - 2, 0)
-    return weights.reshape(-1, *[1] * axes)
-
-
-def _image_weights(source: ImageSource, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
-    """How much each image counts in the loss, float32 (n,): its own weight times its class's; None when all are 1."""
-    if class_weight is None:
-        return source.weights
-    weights = _label_weights(source, class_weight)
-    return weights if source.weights is None else weights * source.weights
-
-
-def _label_weights(source: ImageSource, class_weight: Mapping[int, float]) -> np.ndarray:
-    """The weight of each image, float32, from the weight of its class; classes that are not named weigh 1."""
-    labels = source.labels
-    if labels is None or labels.ndim != 1:
-        raise ArgumentError(
-            "class_weight needs one class per image, but these have none, several, or numbers. "
-            "Give the source sample weights instead."
-        )
-    unknown = [label for label in class_weight if label not in range(len(source.class_names))]
-    if unknown:
-        raise ArgumentError(
-            f"class_weight names class {unknown[0]!r}; classes are the numbers 0 to {len(source.class_names) - 1}."
-        )
-    table = np.array([class_weight.get(label, 1.0) for label in range(len(source.class_names))], np.float32)
-    weights: np.ndarray = table[labels]
-    return weights
+    spread: np.ndarray = weights.reshape(-1, *[1] * max(targets.ndim - 2, 0))
+    return spread

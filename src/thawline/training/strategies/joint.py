@@ -33,10 +33,17 @@ class Joint:
         return Preparation()
 
     def feeds(
-        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+        self,
+        source: ImageSource,
+        *,
+        epoch: int,
+        view: int,
+        shuffle: bool,
+        kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> Iterator[Feed]:
         """The images of one epoch; there are no features to keep."""
-        for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
+        for batch in iterate(source, view, epoch=epoch, shuffle=shuffle, start=start):
             yield Feed(batch.images, batch.targets, batch.indices)
 
 

@@ -83,7 +83,14 @@ class Precomputed:
         return [len(features.missing([row_key(key, view) for key in image_keys])) for view in range(views)]
 
     def feeds(
-        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+        self,
+        source: ImageSource,
+        *,
+        epoch: int,
+        view: int,
+        shuffle: bool,
+        kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> Iterator[Feed]:
         """The features of one epoch, read ahead: from memory where they are kept there, else from the cache.
 
@@ -107,7 +114,8 @@ class Precomputed:
                 kept.keep(lacking, view, read(lacking))
             return kept.rows(indices, view)
 
-        return row_feeds(source, read_once, self._prefix.cut.row_bytes, epoch=epoch, view=view, shuffle=shuffle)
+        row_bytes = self._prefix.cut.row_bytes
+        return row_feeds(source, read_once, row_bytes, epoch=epoch, view=view, shuffle=shuffle, start=start)
 
     def _features(self, source: ImageSource) -> FeatureSet:
         if id(source) not in self._sets:

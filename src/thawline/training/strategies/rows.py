@@ -18,7 +18,7 @@ ReadRows = Callable[[np.ndarray], list[np.ndarray]]
 
 
 def row_feeds(
-    source: ImageSource, read: ReadRows, row_bytes: int, *, epoch: int, view: int, shuffle: bool
+    source: ImageSource, read: ReadRows, row_bytes: int, *, epoch: int, view: int, shuffle: bool, start: int = 0
 ) -> Iterator[Feed]:
     """The batches of one epoch, loaded ahead by threads.
 
@@ -31,6 +31,7 @@ def row_feeds(
         epoch: decides the order.
         view: the view that all images show.
         shuffle: False gives the order of the indices.
+        start: batches to pass over; they are not loaded.
 
     Raises:
         DataError: with on_error="skip", every image is left out.
@@ -51,13 +52,13 @@ def row_feeds(
             if start < end
         ]
 
-    order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)
+    order = epoch_order(len(source), source.seed, epoch, shuffle=shuffle)[start * size :]
     batches_at_once = max(_CHUNK_BYTES // (size * (row_bytes + _target_bytes(source))), 1)
     is_empty = True
     for feeds in read_ahead(in_batches(order, batches_at_once * size), load):
         is_empty = is_empty and not feeds
         yield from feeds
-    if is_empty:
+    if is_empty and not start:
         raise source.nothing_left()
 
 

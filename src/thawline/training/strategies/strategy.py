@@ -63,11 +63,19 @@ class Strategy(Protocol):
         """Does what has to be done once before training on a source."""
 
     def feeds(
-        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+        self,
+        source: ImageSource,
+        *,
+        epoch: int,
+        view: int,
+        shuffle: bool,
+        kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> Iterator[Feed]:
         """The batches of one epoch; every image once, the last batch as short as it is.
 
-        Features that `kept` holds already are taken from there, others are added to it.
+        Features that `kept` holds already are taken from there, others are added to it. The first `start` batches are
+        passed over.
 
         With the source's on_error="skip" bad images are left out of their batches, and a batch of bad images only is
         passed over.

@@ -46,7 +46,14 @@ class Streamed:
         return Preparation(self._prefix.introduce(source))
 
     def feeds(
-        self, source: ImageSource, *, epoch: int, view: int, shuffle: bool, kept: RamFeatures | None = None
+        self,
+        source: ImageSource,
+        *,
+        epoch: int,
+        view: int,
+        shuffle: bool,
+        kept: RamFeatures | None = None,
+        start: int = 0,
     ) -> Iterator[Feed]:
         """The features of one epoch; from memory when all of them are kept there.
 
@@ -57,13 +64,14 @@ class Streamed:
             def read(indices: np.ndarray) -> list[np.ndarray]:
                 return kept.rows(indices, view)
 
-            yield from row_feeds(source, read, self._prefix.cut.row_bytes, epoch=epoch, view=view, shuffle=shuffle)
+            row_bytes = self._prefix.cut.row_bytes
+            yield from row_feeds(source, read, row_bytes, epoch=epoch, view=view, shuffle=shuffle, start=start)
             return
         waiting: deque[Batch] = deque()
 
         def images() -> Generator[np.ndarray, None, None]:
             since = time.perf_counter()
-            for batch in iterate(source, view, epoch=epoch, shuffle=shuffle):
+            for batch in iterate(source, view, epoch=epoch, shuffle=shuffle, start=start):
                 self._reading_s += time.perf_counter() - since
                 waiting.append(batch)
                 yield batch.images
