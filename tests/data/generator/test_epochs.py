@@ -5,31 +5,44 @@ import pytest
 from thawline.data.generator.epochs import Epochs
 
 
-def drive(epochs, *, epochs_to_run, steps=None, ahead=0):
+def drive(epochs, *, epochs_to_run, steps=None, ahead=0, early="begun"):
     """Calls and requests of Keras' fit on a dataset of `epochs.batches` batches; what is trained on, by epoch.
 
     Keras makes an adapter, looks at two batches, resets, and asks for batches in a pass that goes on over epochs where
-    `steps` is smaller than the pass. A queue in front asks for `ahead` batches more than are trained on.
+    `steps` is smaller than the pass. A queue in front asks for `ahead` batches more than are trained on; of the next
+    pass it asks for the first ones before the epoch has "ended", when it has, or when the next one has "begun".
     """
     epochs.prepare()
     for index in range(min(2, epochs.batches)):
         epochs.request(index)
     epochs.end()
     trained, waiting, seen, asked = [], [], 0, 0
+
+    def read_ahead(most):
+        nonlocal asked
+        while asked < min(most, epochs.batches):
+            waiting.append((asked, epochs.request(asked)))
+            asked += 1
+
     for _ in range(epochs_to_run):
         epochs.begin()
-        if steps is None or not trained or seen >= epochs.batches:
+        if steps is None:
             waiting, seen, asked = [], 0, 0
         shown = []
         for _ in range(steps or epochs.batches):
             if seen >= epochs.batches:
                 break
-            while asked < min(seen + 1 + ahead, epochs.batches):
-                waiting.append((asked, epochs.request(asked)))
-                asked += 1
+            read_ahead(seen + 1 + ahead)
             shown.append(waiting.pop(0))
             seen += 1
+        if seen >= epochs.batches:
+            # Keras makes the iterator of the next pass at once.
+            waiting, seen, asked = [], 0, 0
+            if early == "ended":
+                read_ahead(ahead)
         epochs.end()
+        if early == "between" and seen == 0:
+            read_ahead(ahead)
         trained.append(shown)
     return trained
 
@@ -49,18 +62,19 @@ def test_a_second_fit_goes_on_with_the_next_epoch():
     assert epochs.epoch == 3
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
-def test_reading_ahead_changes_nothing(steps):
-    expected = drive(Epochs(5), epochs_to_run=7, steps=steps)
+@pytest.mark.parametrize("early", ["ended", "between", "begun"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6])
+def test_reading_ahead_changes_nothing(steps, early):
+    expected = drive(Epochs(6), epochs_to_run=13, steps=steps)
     for ahead in (1, 2, 4):
-        assert drive(Epochs(5), epochs_to_run=7, steps=steps, ahead=ahead) == expected
+        assert drive(Epochs(6), epochs_to_run=13, steps=steps, ahead=ahead, early=early) == expected
 
 
 @pytest.mark.parametrize("ahead", [0, 4])
 def test_a_pass_over_several_epochs_shows_every_image_once_and_in_one_order(ahead):
     trained = drive(Epochs(5), epochs_to_run=6, steps=2, ahead=ahead)
     assert [[index for index, _ in epoch] for epoch in trained] == [[0, 1], [2, 3], [4], [0, 1], [2, 3], [4]]
-    assert views(trained) == [[0, 0], [0, 0], [0], [3, 3], [3, 3], [3]]
+    assert views(trained) == [[0, 0], [0, 0], [0], [1, 1], [1, 1], [1]]
     assert all(shown.order == shown.view for epoch in trained for _, shown in epoch)
 
 
@@ -70,9 +84,11 @@ def test_looking_on_while_keras_trains_changes_nothing():
     epochs.end()
     for epoch in range(3):
         epochs.begin()
-        for index in (0, 0, 1, 2, 1):
+        for index in (0, 0, 1, 0, 2):
             assert epochs.request(index).view == epoch
-        assert epochs.end()
+        # Whatever is asked for when all was trained on is of the next epoch.
+        assert [epochs.request(index).view for index in (0, 0)] == [epoch + 1] * 2
+        assert not epochs.end()
 
 
 def test_an_epoch_that_was_broken_off_begins_again():
@@ -90,7 +106,7 @@ def test_validation_in_steps_begins_at_the_first_batch_in_every_epoch():
         epochs.end()
         epochs.begin()
         assert [epochs.request(index).view for index in (0, 1)] == [epoch] * 2
-        assert epochs.end()
+        assert not epochs.end()
 
 
 def test_an_epoch_of_leftovers_is_told():
@@ -102,7 +118,7 @@ def test_an_epoch_of_leftovers_is_told():
         for index in asked:
             epochs.request(index)
         told.append(epochs.end())
-    assert told == [True, False, True]
+    assert told == [False, True, False]
 
 
 def test_outside_of_epochs_every_request_wants_a_new_view():
@@ -136,3 +152,18 @@ def test_looks_before_a_fit_do_not_move_its_epochs():
         epochs.next_request()
     epochs.end()
     assert drive(epochs, epochs_to_run=1) == [[(0, (0, 0)), (1, (0, 0))]]
+
+
+@pytest.mark.parametrize("early", ["ended", "between", "begun"])
+@pytest.mark.parametrize(("steps", "is_told"), [(None, False), (6, False), (5, True), (3, True), (1, True)])
+def test_steps_are_told_where_they_are_fewer_than_the_batches_only(steps, is_told, early):
+    class Told(Epochs):
+        ends = ()
+
+        def end(self):
+            self.ends = (*self.ends, super().end())
+            return self.ends[-1]
+
+    epochs = Told(6)
+    drive(epochs, epochs_to_run=9, steps=steps, ahead=2, early=early)
+    assert any(epochs.ends) == is_told

@@ -21,10 +21,10 @@ class Shown(NamedTuple):
 class Epochs:
     """Counts epochs and passes.
 
-    Where Keras drives, the view of a batch is the number of the epoch in which its pass over the images began: the
-    epoch's own number, unless `steps_per_epoch` spreads a pass over several epochs. A batch that is read ahead belongs
-    to the pass it was read for, and one that is asked for twice in a pass is the same twice. Elsewhere every request
-    shows a new view, so that a batch that is asked for again looks different.
+    Where Keras drives, the view of a batch is the number of its pass over the images: the epoch's own number, unless
+    `steps_per_epoch` spreads a pass over several epochs. A batch that is read ahead belongs to the pass it was read
+    for, whenever that was, and one that is asked for twice in a pass is the same twice. Elsewhere every request shows a
+    new view, so that a batch that is asked for again looks different.
 
     Attributes:
         batches: how many batches a pass over the images has; it may be set later.
@@ -39,7 +39,7 @@ class Epochs:
         >>> epochs.request(0), epochs.request(1)
         (Shown(order=0, view=0), Shown(order=0, view=0))
         >>> epochs.end()
-        True
+        False
     """
 
     def __init__(self, batches: int) -> None:
@@ -47,9 +47,10 @@ class Epochs:
         self.batch_index = 0
         # `next()` was sent back to the first batch before a pass was over.
         self._is_sent_back = False
-        # The number of the pass that Keras drives, and which batches it has asked for.
+        # The number of the pass that Keras drives, which batches it has asked for, and over how many epochs it goes.
         self._pass: int | None = None
         self._requested: set[int] = set()
+        self._epochs_of_pass = 0
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
@@ -87,27 +88,28 @@ class Epochs:
             self._pass = self.epoch
 
     def end(self) -> bool:
-        """Ends an epoch; outside Keras' epochs the images are shuffled again.
+        """Ends an epoch; outside Keras' epochs the images are shuffled once more.
 
         Returns:
-            Whether the epoch had a pass of its own. Where `steps_per_epoch` is smaller than the number of batches,
-            Keras goes on with what the epoch before has left.
+            Whether a pass has gone on over several epochs so far. Where `steps_per_epoch` is smaller than the number of
+            batches, Keras gives what an epoch leaves to the next one.
         """
         if not self._is_within:
             self._forget_pass()
             self._laps += self._peeks is None
-            return True
-        had_own_pass = self._pass == self.epoch
+            return False
+        # A pass that was opened ahead begins with the next epoch.
+        self._epochs_of_pass += (self._pass or 0) <= self.epoch
         self.epoch += 1
         self._is_within = False
-        return had_own_pass
+        return self._epochs_of_pass > 1
 
     # -- requests --------------------------------------------------------------------------------------------
 
     def request(self, index: int) -> Shown:
         """Notes a request for a batch and says what it shows."""
-        if self._is_within:
-            return self._request_within(index)
+        if self._is_within or self._is_ahead(index):
+            return self._request_driven(index)
         if self._peeks is not None and index < _PEEKED and index not in self._peeks:
             self._peeks.add(index)
             return Shown(self.epoch, self.epoch)
@@ -133,19 +135,28 @@ class Epochs:
             self._laps += 1
         return index, shown
 
-    def _request_within(self, index: int) -> Shown:
-        """A request in an epoch that Keras drives.
+    def _is_ahead(self, index: int) -> bool:
+        """Tells a batch that Keras may read ahead between two epochs from one that somebody asks for again."""
+        return self._pass is not None and (index not in self._requested or self._may_open())
 
-        A pass asks for every batch once. A second request opens the next pass when a later epoch has begun; otherwise
-        somebody else is looking on.
+    def _may_open(self) -> bool:
+        """Tells that a pass is over, and the next one is not further ahead than the epoch that comes next."""
+        return len(self._requested) == self.batches and self.epoch >= (self._pass or 0)
+
+    def _request_driven(self, index: int) -> Shown:
+        """A request of Keras: a pass asks for every batch once, and the next request opens the next pass.
+
+        A batch that is asked for again before the pass is over is for somebody who looks on.
         """
-        is_over = len(self._requested) == self.batches
-        if index in self._requested and is_over and self.epoch > (self._pass or 0):
-            self._pass, self._requested = self.epoch, set()
+        if self._pass is None:
+            self._pass = self.epoch
+        if index in self._requested and self._may_open():
+            self._pass += 1
+            self._requested, self._epochs_of_pass = set(), 0
         self._requested.add(index)
-        number = self.epoch if self._pass is None else self._pass
-        return Shown(number, number)
+        return Shown(self._pass, self._pass)
 
     def _forget_pass(self) -> None:
         self._pass = None
         self._requested = set()
+        self._epochs_of_pass = 0

@@ -340,8 +340,8 @@ class ImageIterator(Iterator):
         with self.lock:
             if not self._epochs.is_driven:
                 self._last_order = None
-            is_whole = self._epochs.end()
-        if is_whole or self._has_warned:
+            is_over_several = self._epochs.end()
+        if self._has_warned or not is_over_several:
             return
         self._has_warned = True
         warnings.warn(
