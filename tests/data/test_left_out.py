@@ -46,7 +46,7 @@ def replace(path):
 
 WAYS = [
     (delete, "cannot be read: No such file or directory. Check the file."),
-    (cut_off, "cannot be decoded: "),
+    (cut_off, "begins as PNG, but cannot be read: its chunk 'IDAT' says that it has "),
     (empty, "the file is empty. Replace it or take it out of the folder."),
     (replace, "the file changed since it was scanned. Start again to use the new one, "),
 ]
@@ -215,7 +215,7 @@ def test_an_image_goes_with_its_mask(folder, tmp_path):
     before = list(source.batches(shuffle=False))
     mask = masks / "b" / "000.png"
     mask.write_bytes(mask.read_bytes()[:-40])
-    with pytest.warns(UserWarning, match=rf"b/000\.png went bad .*{mask}: cannot be read as a mask"):
+    with pytest.warns(UserWarning, match=rf"b/000\.png went bad .*{mask}: begins as PNG, but cannot be read"):
         after = list(source.batches(shuffle=False))
     assert source.unreadable[0][0] == Path(folder / "b" / "000.png")
     assert [batch.indices.tolist() for batch in after] == [[0, 1, 2], [3, 5], [6, 7]]

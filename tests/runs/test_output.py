@@ -12,6 +12,7 @@ import thawline
 # Every line that a training may say.
 OURS = re.compile(
     r"\d+ training and \d+ validation images -> "
+    r"|loading Keras$"
     r"|phase \d: "
     r"|plan: (precomputed|streamed|joint), "
     r"|engine: "

@@ -249,4 +249,4 @@ def test_an_unknown_tracker_is_named(project):
     project.write(run={"tracking": "tensorbord"})
     told = project.thawline("train", project.recipe)
     assert told.exit_code == 2
-    assert "run.tracking.0: input should be 'tensorboard' or 'mlflow'; got 'tensorbord'" in told.stderr
+    assert "run.tracking: expected tensorboard, mlflow, or a list of both; got 'tensorbord'" in told.stderr

@@ -249,8 +249,10 @@ def plan(
     quiet: Quiet = False,
 ) -> None:
     """Say what a training would take by each strategy, and which one it would be; nothing is trained."""
-    _given().check_recipe_file(recipe, overrides or [])
-    options = {"views": views, "epochs": epochs, "save": save, "as_json": as_json, "quiet": quiet}
+    given = _given()
+    asked = {"views": given.whole_numbers("--views", views), "epochs": given.whole_numbers("--epochs", epochs)}
+    given.check_recipe_file(recipe, overrides or [])
+    options = {**asked, "save": save, "as_json": as_json, "quiet": quiet}
     _work("plan").plan_recipe(recipe, overrides or [], **options)
 
 

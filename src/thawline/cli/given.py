@@ -77,3 +77,19 @@ def check_formats(formats: Sequence[str]) -> None:
     unknown = [form for form in formats if form not in NEEDS]
     if unknown:
         raise ArgumentError(f"A format is one of {', '.join(map(repr, NEEDS))}; got {unknown[0]!r}.")
+
+
+def whole_numbers(option: str, text: str | None) -> list[int]:
+    """Whole numbers that are separated by commas, of an option of a command.
+
+    Raises:
+        ArgumentError: a part is none, or 0.
+
+    Example:
+        >>> whole_numbers("--views", "1, 4"), whole_numbers("--views", None)
+        ([1, 4], [])
+    """
+    words = [] if text is None else [part.strip() for part in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise ArgumentError(f"{option} takes whole numbers from 1 up with commas, like 1,2,4,8; got {text!r}.")
+    return [int(word) for word in words]

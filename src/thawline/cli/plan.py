@@ -6,7 +6,6 @@ from pathlib import Path
 from thawline.cli.images import open_images
 from thawline.cli.output import print_json, print_line, print_table, say
 from thawline.data.sources.source import ImageSource
-from thawline.errors import ArgumentError
 from thawline.facade.stack import Stack
 from thawline.figures import format_bytes
 from thawline.progress import format_seconds
@@ -21,15 +20,13 @@ def plan_recipe(
     path: Path,
     overrides: Sequence[str],
     *,
-    views: str | None,
-    epochs: str | None,
+    views: Sequence[int],
+    epochs: Sequence[int],
     save: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Prints the plan of a recipe, and with other views or epochs what these would cost."""
-    # Words that cannot be read are told before the work.
-    asked = (_numbers("--views", views), _numbers("--epochs", epochs))
     recipe = load_recipe(path, overrides)
     train, validation = open_images(recipe, quiet=quiet)
     stack = recipe.build_stack(len(train.class_names))
@@ -37,8 +34,8 @@ def plan_recipe(
     phases = recipe.build_phases(len(train.class_names))
     plan = make_plan(recipe, stack, train, validation, phases, measuring="always", quiet=quiet)
     others = None
-    if any(asked):
-        others = plan.what_if(*asked)
+    if views or epochs:
+        others = plan.what_if(views, epochs)
     if save is not None:
         plan.save(save)
     if as_json:
@@ -78,11 +75,3 @@ def _print_what_ifs(rows: Sequence[WhatIf], *, title: str) -> None:
         disk = format_bytes(disk_bytes) if disk_bytes else "-"
         table.append([str(row.views), str(row.epochs), *times, disk, row.choice])
     print_table(["views", "epochs", *strategies, "disk", "fastest"], table, title=title)
-
-
-def _numbers(option: str, text: str | None) -> list[int]:
-    """Whole numbers that are separated by commas."""
-    words = [] if text is None else [part.strip() for part in text.split(",")]
-    if not all(word.isdecimal() and int(word) for word in words):
-        raise ArgumentError(f"{option} takes whole numbers from 1 up with commas, like 1,2,4,8; got {text!r}.")
-    return [int(word) for word in words]
