@@ -1,4 +1,4 @@
-"""What is lost when a training is killed in the middle of a long epoch, and whether it ends as if nothing had happened.
+"""Work lost when a training is killed in the middle of a long epoch, and whether it ends as if nothing had happened.
 
     python benchmarks/resume.py [--kills N] [--images N] [--every SECONDS] [--json FILE]
 
@@ -89,13 +89,13 @@ def read_steps(folder: Path) -> list[tuple[str, float]]:
 
 
 def kept_step(folder: Path) -> int:
-    """How many steps of all were done when the state was kept."""
+    """Counts the steps of all that were done when the state was kept."""
     with np.load(folder / "state" / "last.npz", allow_pickle=False) as archive:
         return int(archive["optimizer/0"])
 
 
 def count_begun(folder: Path) -> int:
-    """How often a training began or went on."""
+    """Counts how often a training began or went on."""
     return [step for step, _ in read_steps(folder)].count("begin")
 
 

@@ -59,7 +59,7 @@ def backbone(name: str) -> keras.Model:
 
 
 def head(class_count: int) -> keras.Model:
-    """What learns on top; its layers have names that layers of the backbones have, too."""
+    """Head that learns on top; its layers have names that layers of the backbones have, too."""
     return keras.Sequential([layers.Dropout(0.1), layers.Dense(class_count, "softmax", name="conv_1")], name="head")
 
 

@@ -31,7 +31,7 @@ def is_foreign(thing: Any) -> bool:
 
 
 def has_own_code(thing: Any, parts: Iterable[Any] = ()) -> bool:
-    """Whether an object, or one of its parts, is of a class of the user's own, or has a function of theirs.
+    """Tells whether an object, or one of its parts, is of a class of the user's own, or has a function of theirs.
 
     Example:
         >>> import keras

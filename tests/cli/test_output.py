@@ -1,4 +1,4 @@
-"""What is printed: names stand as they are, whatever is in them, and control nothing."""
+"""Printed text: names stand as they are, whatever is in them, and control nothing."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What a command was given, checked before Keras is loaded: paths, the keys of a recipe, formats.
+"""Arguments of a command, checked before Keras is loaded: paths, the keys of a recipe, formats.
 
 Loading Keras takes seconds, in which nobody wants to wait for a word on a typed path. Commands read the same once more
 when they do their work.

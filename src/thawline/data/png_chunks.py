@@ -24,7 +24,7 @@ class Chunk(NamedTuple):
 
     @property
     def body(self) -> slice:
-        """Where its body lies in the file."""
+        """Place of its body in the file."""
         return slice(self.place + _HEAD, self.place + _HEAD + self.length)
 
     @property

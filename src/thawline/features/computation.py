@@ -1,4 +1,4 @@
-"""What a layer computes, as a digest: its operations as TensorFlow records them, with every constant in them.
+"""Computation of a layer, as a digest: its operations as TensorFlow records them, with every constant in them.
 
 A configuration says what a layer was built with, not what its code makes of attributes, arrays, files and globals. All
 of these are in the recorded graph. Names are not part of it: Keras and TensorFlow number them as they go.
@@ -77,7 +77,7 @@ def _record(node: Node) -> Any:
 
 
 def _held(recorded: Any, layer: Any) -> Iterable[str]:
-    """What enters a recorded function besides its arguments, one line each: constants by value, weights by place.
+    """Inputs of a recorded function besides its arguments, one line each: constants by value, weights by place.
 
     Raises:
         CacheError: it is something else, a look-up table for example.

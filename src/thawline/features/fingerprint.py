@@ -156,7 +156,7 @@ def _describe_layer(layer: Any, as_before: bool) -> Any:
 
 
 def _is_wrapper(function: Any) -> bool:
-    """Whether a function is Keras' own, although it bears the name of a method that it wraps."""
+    """Tells whether a function is Keras' own, although it bears the name of a method that it wraps."""
     return str(function.__globals__.get("__name__", "")).split(".")[0] == "keras"
 
 
@@ -170,7 +170,7 @@ def _configuration(layer: Any) -> Any:
 
 
 def _needs_computation(node: Node) -> bool:
-    """Whether the answer of a call may depend on more than configuration, arguments and weights."""
+    """Tells whether the answer of a call may depend on more than configuration, arguments and weights."""
     layer = node.layer
     if has_own_code(layer, layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else ()):
         return True
@@ -180,7 +180,7 @@ def _needs_computation(node: Node) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the text of a value says all of it; that of a large array leaves out its middle."""
+    """Tells whether the text of a value says all of it; that of a large array leaves out its middle."""
     return isinstance(value, str | bytes | bool | int | float | complex | np.generic | None)
 
 

@@ -1,4 +1,4 @@
-"""Which bits an engine gives here: measured on a fixed batch, remembered for this machine, part of a set's description.
+"""Bits that an engine gives here: measured on a fixed batch, remembered for this machine, part of a set's description.
 
 Two processors may round otherwise, one without fused multiply-adds for example, and no list of names tells which. So
 the frozen part answers a batch of made-up images, and the digest of its answers says with whom it may share features.
@@ -53,7 +53,7 @@ class Numerics:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What bits may depend on beside versions: host, processor with its instructions, cores, switches by environment.
+    """Conditions of bits beside versions: host, processor with its instructions, cores, switches by environment.
 
     Example:
         >>> sorted(describe_machine())
@@ -111,7 +111,7 @@ def measure_numerics(engine: Engine, images: np.ndarray) -> Numerics:
 
 
 class NumericsMemory:
-    """Where the bits of an engine are remembered, for this machine.
+    """Memory of the bits of an engine, for this machine.
 
     Args:
         folder: beside the choices of engines; None to remember nothing.
@@ -123,7 +123,7 @@ class NumericsMemory:
         self._place = None if folder is None else folder / f"numerics-{blake3(asked).hexdigest(length=16)}.json"
 
     def recall(self) -> Numerics | None:
-        """What was measured here; None where that is not known, or cannot be read."""
+        """The measurement made here; None where that is not known, or cannot be read."""
         try:
             return None if self._place is None else Numerics(**json.loads(self._place.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

@@ -62,7 +62,7 @@ def open_features(
 
 
 def is_any_kept(cache: FeatureCache, prefix: Prefix, source: ImageSource) -> bool:
-    """Whether there is a set that may have features of this source; looking makes none."""
+    """Tells whether there is a set that may have features of this source; looking makes none."""
     before = prefix.describe_as_before(source)
     return cache.holds(prefix.describe_features(source)) or (before is not None and cache.holds(before))
 
@@ -134,7 +134,7 @@ def _are_rows(
 def _is_at_any_place(
     expected: Sequence[np.ndarray], row: int, image: np.ndarray, prefix: Prefix, storage: Storage
 ) -> bool:
-    """Whether a stored row is what the engine answers at some place in a batch; which one it was nobody noted."""
+    """Tells whether a stored row is what the engine answers at some place in a batch; which one it was nobody noted."""
     everywhere = np.repeat(image[None], ENGINE_BATCH, axis=0)
     answers = _as_stored(prefix.run(everywhere), storage)
     return any(_is_row(expected, row, answers, place) for place in range(ENGINE_BATCH))

@@ -49,7 +49,7 @@ class FeatureOptions:
                 raise ArgumentError(f"{name} is one of {known}; got {getattr(self, name)!r}.")
 
     def prefix(self, cut: Cut) -> Prefix:
-        """What lies below a cut, with the engine that is wanted.
+        """The part below a cut, with the engine that is wanted.
 
         The engine that an earlier call chose and built serves again, unless weights or code have changed since. Of all
         stacks the last one keeps its engine.

@@ -88,7 +88,7 @@ class Prefix:
         return self.choice
 
     def introduce(self, source: ImageSource) -> list[str]:
-        """Who runs it and why, once, unless it is just what was asked for."""
+        """Says which engine runs it and why, once, unless it is just what was asked for."""
         is_news = not self._is_introduced and self._wanted != ("keras", "float32")
         self._is_introduced = True
         choice = self.choose(source)

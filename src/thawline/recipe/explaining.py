@@ -86,7 +86,7 @@ def _place(location: Sequence[int | str]) -> str:
 
 
 def _expected(place: str, problems: Sequence[Any]) -> str:
-    """What a place takes."""
+    """The values that a place takes."""
     key = place.split(".")[-1]
     if key in _EXPECTED:
         return _EXPECTED[key]
@@ -94,7 +94,7 @@ def _expected(place: str, problems: Sequence[Any]) -> str:
 
 
 def _kind(problem: Any) -> str:
-    """What was expected by a single try."""
+    """The value expected by a single try."""
     if problem["type"] == "literal_error":
         return str(problem["ctx"]["expected"])
     word = problem["type"].split("_")[0]
@@ -134,7 +134,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def describe_kind(content: Any) -> str:
-    """What a whole file holds that is no recipe.
+    """Content of a whole file that is no recipe.
 
     Example:
         >>> describe_kind([1]), describe_kind(None)

@@ -34,7 +34,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a file holds, which has keys.
+    """Content of a file that has keys.
 
     Raises:
         RecipeError: there is no such file, or none with keys in YAML.

@@ -113,13 +113,13 @@ def _is_to_be_tried(layer: Any) -> bool:
 
 
 def _names_batch_axis(layer: Any) -> bool:
-    """Whether a layer of Keras' own was told to work along axis 0, as Concatenate(axis=0) is."""
+    """Tells whether a layer of Keras' own was told to work along axis 0, as Concatenate(axis=0) is."""
     named = [value for name, value in vars(layer).items() if name in ("axis", "axes")]
     return 0 in keras.tree.flatten(named)
 
 
 def _crosses_by_image(graph: Graph, below: Sequence[Node], crossing: Sequence[Any]) -> bool:
-    """Whether what crosses is right for each image, whatever happens on the way there."""
+    """Tells whether what crosses is right for each image, whatever happens on the way there."""
     values = [_made_up(tensor) for tensor in graph.inputs]
 
     def answer(given: list[np.ndarray]) -> list[Any]:
@@ -133,7 +133,7 @@ def _crosses_by_image(graph: Graph, below: Sequence[Node], crossing: Sequence[An
 
 
 def _is_by_image(answer: Callable[[list[Any]], list[Any]], values: list[np.ndarray]) -> bool:
-    """Whether each image's answer is the same among other images."""
+    """Tells whether each image's answer is the same among other images."""
     answers = answer(values)
     for kept in (0, 1):
         others = answer([with_other_neighbours(each, kept) for each in values])
@@ -174,7 +174,7 @@ def _made_up(tensor: Any) -> np.ndarray:
 
 
 def _is_same_by_image(one: Any, other: Any, kept: int) -> bool:
-    """Whether every second image, from `kept` on, has the same bits in both; what has no batch axis, everything.
+    """Tells whether every second image, from `kept` on, has the same bits in both; what has no batch axis, everything.
 
     An answer with a multiple of the batch's rows, as after a reshape of windows, has some of each image one after
     another.

@@ -83,7 +83,7 @@ class Cut:
 
     @cached_property
     def engines(self) -> dict[Any, Any]:
-        """What was built to run the prefix, by how it was wanted; whoever builds it keeps it here for the next call."""
+        """Engines built to run the prefix, by how it was wanted; whoever builds it keeps it here for the next call."""
         return {}
 
     @cached_property

@@ -26,7 +26,7 @@ class HeldModel(keras.Model):  # type: ignore[misc]
 
     @property
     def output_names(self) -> list[str] | None:
-        """What Keras names the figures of several outputs by: as without the first part."""
+        """Keras' names of the figures of several outputs by: as without the first part."""
         return getattr(self.above, "output_names", None)
 
     @property

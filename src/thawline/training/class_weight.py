@@ -125,7 +125,7 @@ def describe_class_weight(class_weight: ClassWeight | None) -> Any:
 
 
 def image_weights(source: ImageSource, class_weight: Mapping[Any, Any] | None) -> SampleWeights:
-    """How much each image counts in the loss, float32 (n,): its own weight times its class's; None when all are 1.
+    """Weight of each image in the loss, float32 (n,): its own weight times its class's; None when all are 1.
 
     Of several outputs a dictionary of these, where weights differ between outputs.
 

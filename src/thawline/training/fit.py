@@ -408,7 +408,7 @@ class _Run:
         self._history.epoch.append(epoch)
 
     def _is_time_to_save(self, following: int) -> bool:
-        """Whether the state is kept before this batch of an epoch; at its end it is kept anyway."""
+        """Tells whether the state is kept before this batch of an epoch; at its end it is kept anyway."""
         every_s = self._options.checkpoint_every_s
         if self._checkpoint is None or every_s is None or following >= -(-len(self._train) // self._train.batch_size):
             return False

@@ -1,4 +1,4 @@
-"""What is looked at before a training begins: what can be known to go wrong is an error before anything is computed.
+"""Checks before a training begins: what can be known to go wrong is an error before anything is computed.
 
 Phases are gone through as they will run, each with its layers frozen, and everything is put back.
 """

@@ -14,7 +14,7 @@ from thawline.training.tracking.tracker import Tracker
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a whole `fit` shares, whatever the phase."""
+    """Values that a whole `fit` shares, whatever the phase."""
 
     features: FeatureOptions = field(default_factory=FeatureOptions)
     class_weight: ClassWeight | None = None
@@ -30,5 +30,5 @@ class FitOptions:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether progress is shown at all."""
+        """Tells whether progress is shown at all."""
         return self.verbose != 0

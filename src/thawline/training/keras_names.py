@@ -11,7 +11,7 @@ from thawline.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Kind:
-    """What a name may stand for.
+    """Things that a name may stand for.
 
     Attributes:
         word: what it is called, like "optimizer".
@@ -50,7 +50,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def find_in_keras(given: Any, kind: Kind, place: str) -> Any:
-    """What a user named or gave.
+    """Things that a user named or gave.
 
     Args:
         given: the thing itself, its name, or its configuration.

@@ -1,4 +1,4 @@
-"""What a `fit` would do and cost, without training."""
+"""Forecast of a `fit`: its doing and its cost, without training."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def plan_fit(
     options: FitOptions,
     measuring: Measuring,
 ) -> Plan:
-    """What `fit` would do with the same arguments, and what it would cost; see `thawline.Stack.plan`."""
+    """Forecasts `fit` with the same arguments, and what it would cost; see `thawline.Stack.plan`."""
     parts, validation_data = checked_parts(series, compiled, train, phases, validation_data)
     planning = Planning(
         series,

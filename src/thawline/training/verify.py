@@ -249,6 +249,6 @@ def _below(apart: float, because: str) -> str:
 
 
 def _apart(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
-    """How far features are apart, over all tensors that cross."""
+    """Distance of features, over all tensors that cross."""
     pairs = zip(one, other, strict=True)
     return max((relative_difference(np.asarray(left), np.asarray(right)) for left, right in pairs), default=0.0)

@@ -1,4 +1,4 @@
-"""How often the state of a training is kept within an epoch."""
+"""Interval at which the state of a training is kept within an epoch."""
 
 import math
 import re

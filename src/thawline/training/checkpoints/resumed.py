@@ -1,4 +1,4 @@
-"""What an interrupted run of the same training kept, and how much of it has been put back."""
+"""State that an interrupted run of the same training kept, and how much of it has been put back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from thawline.training.untouched import assign, values_of
 
 @dataclass(frozen=True)
 class MidEpoch:
-    """Where a training is in the middle of an epoch.
+    """Position of a training in the middle of an epoch.
 
     Attributes:
         batches: how many of the epoch's batches are done.
@@ -62,7 +62,7 @@ class Resumed:
         return bool(self.progress.get("callbacks_begun", self._at == "epoch over"))
 
     def goes_on(self, phase: int) -> bool:
-        """Whether an interrupted run had begun to train this phase, but had not finished it."""
+        """Tells whether an interrupted run had begun to train this phase, but had not finished it."""
         return phase == self.phase and self._at in ("epoch over", "mid epoch")
 
     def batches_done(self, phase: int) -> int:

@@ -221,7 +221,7 @@ class RunFolder:
 
     @property
     def has_epochs(self) -> bool:
-        """Whether an epoch was finished. A state may be there before: training keeps one when it begins."""
+        """Tells whether an epoch was finished. A state may be there before: training keeps one when it begins."""
         return (self.path / _HISTORY).exists()
 
     @property

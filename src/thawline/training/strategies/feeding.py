@@ -168,7 +168,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
 
     @property
     def passed_over(self) -> int:
-        """How many batches at the beginning of the present epoch are passed over."""
+        """Counts the batches at the beginning of the present epoch are passed over."""
         epoch, start = self._start
         return start if self.epoch == epoch else 0
 
@@ -212,7 +212,7 @@ class EpochFeed(keras.utils.PyDataset):  # type: ignore[misc]
             batch = following
 
     def is_over(self, step: int) -> bool:
-        """Whether the epoch has no batch for this step; to be asked when those before it were given.
+        """Tells whether the epoch has no batch for this step; to be asked when those before it were given.
 
         Args:
             step: counted from 0, with those that are passed over.
